@@ -1,0 +1,430 @@
+# %% [markdown]
+# # Data sets that verify themselves
+#
+# > A cache, a download that is checked, an archive that cannot escape, and images as bytes on the device.
+
+# %% [markdown]
+# 6 minutes · what you need first: numpy arrays
+
+# %%
+#| default_exp core.data
+
+# %%
+#| export
+import hashlib, io, os, pickle, tarfile, tempfile, zipfile
+from dataclasses import dataclass, field
+from importlib import import_module
+from pathlib import Path, PurePosixPath
+
+import numpy as np
+
+from papers_nb.errors import UserError, need
+
+# %%
+#| hide
+from IPython.display import Markdown
+
+
+# %% [markdown]
+# Every training of this project names a data set, and every number it reports is worth as much as that set is genuine. So each set has a **card** that anyone can read, a **checksum of its content**, and one function that either returns the set or says in one sentence what is missing.
+#
+# ## A file is written whole or not at all
+#
+# A process can be killed, and a disk can fill up, in the middle of a write. Write beside the target, then rename: a rename happens or does not.
+
+# %%
+#| exports
+def write_atomically(
+    path: Path,   # file to write; its folder is made
+    data: bytes,  # the whole content
+):
+    "Replace `path` by `data` whole or not at all; raises `UserError` on a full disk, the old file untouched. Source: ours."
+    tmp = None
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix='.part-', delete=False) as f:
+            tmp = Path(f.name)
+            f.write(data)
+            f.flush()
+            os.fsync(f.fileno())
+        os.replace(tmp, path)
+    except BaseException as e:
+        if tmp: tmp.unlink(missing_ok=True)
+        if not isinstance(e, OSError): raise
+        raise UserError(f'cannot write {path} ({len(data)} bytes): {e.strerror}; what was there before is kept') from e
+
+
+# %%
+folder = Path(tempfile.mkdtemp())
+write_atomically(folder/'note.txt', b'whole')
+(folder/'note.txt').read_bytes(), [p.name for p in folder.iterdir()]
+
+
+# %% [markdown]
+# ## A checksum that does not depend on the order
+#
+# CIFAR reaches people in different orders: the official archive has one, a folder of pictures another. The images are the same. So we hash each image, sort the hashes, and hash the sorted list. The sort also gives every copy of the set **one order**, which looks random: a training that draws image number 17 draws the same picture whatever route the data took, and a prefix of the set is a random sample of it.
+
+# %%
+#| exports
+def content(
+    x: np.ndarray,  # images, first axis counts them
+    y: np.ndarray,  # label of each image, a byte
+)->tuple[np.ndarray, str]: # the order that sorts them, and the checksum of the sorted set
+    "Order and SHA-256 of a labelled set, the same for every order it comes in. Source: ours."
+    keys = [hashlib.sha256(np.ascontiguousarray(image).tobytes()).digest() + bytes([label]) for image, label in zip(x, y)]
+    order = np.array(sorted(range(len(keys)), key=keys.__getitem__), dtype=np.int64)
+    return order, hashlib.sha256(b''.join(keys[i] for i in order)).hexdigest()
+
+
+# %% [markdown]
+# Three tiny images, and the same three in another order:
+
+# %%
+x, y = np.arange(12, dtype=np.uint8).reshape(3, 2, 2), np.array([5, 6, 7], dtype=np.uint8)
+content(x, y)[1] == content(x[::-1], y[::-1])[1]
+
+# %% [markdown]
+# Swap two labels and the checksum notices:
+
+# %%
+content(x, y)[1] == content(x, y[[1, 0, 2]])[1]
+
+
+# %% [markdown]
+# ## An archive that cannot escape
+#
+# A tar or zip file may name a member `../../home/you/.bashrc`, and an unwary program writes there. We never write members: we read those we want into memory, refuse any name that leaves the archive, and stop at a size.
+
+# %%
+#| exports
+def members(
+    archive: Path,        # a .zip, .tar, .tar.gz
+    limit: int = 2**30,   # most bytes that the members may hold together
+)->dict[str, bytes]:      # member name → content
+    "The files in an archive, read into memory; raises `UserError` if one leaves the archive, is too large, or the archive is broken. Source: ours."
+    try:
+        if zipfile.is_zipfile(archive):
+            with zipfile.ZipFile(archive) as z: return {i.filename: z.read(i) for i in _safe([(i, i.filename, i.file_size) for i in z.infolist() if not i.is_dir()], limit)}
+        with tarfile.open(archive) as t: return {m.name: t.extractfile(m).read() for m in _safe([(m, m.name, m.size) for m in t if not m.isdir()], limit)}
+    except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError) as e:
+        raise UserError(f'{archive} is not a whole archive ({e}); delete it and fetch it again') from None
+
+def _safe(entries, limit):
+    "The entries, if every name stays inside the archive and all together fit the limit."
+    for entry, name, _ in entries:
+        if PurePosixPath(name).is_absolute() or '..' in PurePosixPath(name).parts: raise UserError(f'archive member {name!r} leaves the archive; nothing was read')
+        if isinstance(entry, tarfile.TarInfo) and not entry.isfile(): raise UserError(f'archive member {name!r} is a link or a device; nothing was read')
+    if (size := sum(e[2] for e in entries)) > limit: raise UserError(f'the archive unpacks to {size} bytes, more than the {limit} allowed; nothing was read')
+    return [e[0] for e in entries]
+
+
+# %%
+def tar_of(files): # member name → bytes
+    "A small tar archive in a temporary folder."
+    path = Path(tempfile.mkdtemp())/'a.tar.gz'
+    with tarfile.open(path, 'w:gz') as t:
+        for name, data in files.items():
+            info = tarfile.TarInfo(name); info.size = len(data); t.addfile(info, io.BytesIO(data))
+    return path
+
+members(tar_of({'set/labels': b'123'}))
+
+
+# %% [markdown]
+# One name that climbs out, and nothing is read at all:
+
+# %%
+def error(f, *args, **kw):
+    "The one-line message of the `UserError` that a call raises."
+    try: f(*args, **kw)
+    except UserError as e: return str(e)
+    raise AssertionError('no UserError was raised')
+
+error(members, tar_of({'set/labels': b'123', '../x': b''}))
+
+
+# %% [markdown]
+# ## A pickle that may only hold arrays
+#
+# The official CIFAR files are Python pickles, and a pickle may call any function while it is read. Ours admits what numpy needs to rebuild an array and refuses every other name.
+
+# %%
+#| exports
+class ArrayUnpickler(pickle.Unpickler):
+    "Reads numbers, strings, containers and numpy arrays; any other class or function raises `UserError`. Source: ours."
+    allowed = {('multiarray', '_reconstruct'), ('numpy', 'ndarray'), ('numpy', 'dtype')}
+    def find_class(self, module, name):
+        if (module.split('.')[-1], name) not in self.allowed or module.split('.')[0] != 'numpy': raise UserError(f'the pickle asks for {module}.{name}; only numpy arrays are read')
+        return getattr(import_module(module.replace('numpy.core', 'numpy._core')), name)
+
+def unpickle(
+    data: bytes, # a pickle, of Python 2 or 3
+):
+    "Read a pickle of arrays; raises `UserError` if it is broken or holds anything else. Source: ours."
+    try: return ArrayUnpickler(io.BytesIO(data), encoding='bytes').load()
+    except (pickle.UnpicklingError, EOFError, AttributeError, IndexError) as e: raise UserError(f'not a whole pickle: {e}') from None
+
+
+# %%
+unpickle(pickle.dumps({b'data': np.eye(2)}))
+
+# %%
+error(unpickle, pickle.dumps(print))
+
+
+# %% [markdown]
+# ## The cards
+#
+# A card says how a user obtains a set, under what terms, how large it is, and what its content must hash to. Reading one needs no torch and no download.
+
+# %%
+#| exports
+@dataclass(frozen=True)
+class Card:
+    "What must be known of a data set before it is used."
+    title: str                       # name in sentences
+    shape: tuple[int, int, int]      # height, width, channels of an image
+    classes: int                     # number of labels
+    mean: tuple[float, ...]          # of each channel, in units of `scale`
+    std: tuple[float, ...]           # likewise
+    sums: dict[str, str]             # split → checksum as `content` computes it
+    sizes: dict[str, int]            # split → number of images
+    licence: str                     # terms of use
+    cite: str                        # whom to cite
+    url: str = ''                    # official address of the archive; '' if it comes with a package
+    md5: str = ''                    # of the archive
+    bytes: int = 0                   # of the archive
+    scale: float = 255.              # largest pixel value
+    parts: dict[str, list[str]] = field(default_factory=dict) # split → members of the archive
+
+
+# %%
+#| exports
+CIFAR = 'No formal licence; free for research. The authors ask for the citation.'
+KRIZHEVSKY = 'A. Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009'
+CARDS = {
+    'digits': Card('Optical digits (UCI)', (8, 8, 1), 10, (.3054,), (.3761,), scale=16.,
+        sums={'train': '36996fec7a33393eebd3eecdae47d30b45cbc669654df7ef3a708cf6319fb7ce', 'test': '4c5c65637a6d6df524441d18ef482790a74332a6635cc070dde8a9e46324fab3'}, sizes={'train': 1252, 'test': 545},
+        licence='CC BY 4.0', cite='E. Alpaydin and C. Kaynak, Optical Recognition of Handwritten Digits, UCI 1998; as shipped by scikit-learn'),
+    'cifar10': Card('CIFAR-10', (32, 32, 3), 10, (.4914, .4822, .4465), (.2470, .2435, .2615), licence=CIFAR, cite=KRIZHEVSKY,
+        sums={'train': '82fb45c778383c932698f6014846eb97f11bdc4442e0946e98d22cd01c54e4ae', 'test': '1b04d3429fedbbe10d7f49e7b0e05dbc88ced3c8667b55585d11660d96ca3dc6'}, sizes={'train': 50000, 'test': 10000},
+        url='https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz', md5='c58f30108f718f92721af3b95e74349a', bytes=170_498_071,
+        parts={'train': [f'cifar-10-batches-py/data_batch_{i}' for i in range(1, 6)], 'test': ['cifar-10-batches-py/test_batch']}),
+    'cifar100': Card('CIFAR-100', (32, 32, 3), 100, (.5071, .4867, .4408), (.2675, .2565, .2761), licence=CIFAR, cite=KRIZHEVSKY,
+        sums={'train': '0fe9f36ba227a562f8fde7e2086e850730fe6c01bc58830ee6075584714a9bef', 'test': '52a89353ffbf7dbafeb428c17bc12bb383df2755c2509e80e24b7a3f68ae772e'}, sizes={'train': 50000, 'test': 10000},
+        url='https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz', md5='eb9058c3a382ffc7106e4002c42a8d85', bytes=169_001_437,
+        parts={'train': ['cifar-100-python/train'], 'test': ['cifar-100-python/test']})}
+
+def card(
+    name: str, # a data set
+)->Card:
+    "The card of a data set; raises `UserError` listing those that exist."
+    if name not in CARDS: raise UserError(f'no data set {name!r}; there are {", ".join(CARDS)}')
+    return CARDS[name]
+
+def checksum(
+    name: str, # a data set
+)->str: # one hash for all splits, from the card: nothing is read
+    "What a run stores as the identity of its data."
+    return hashlib.sha256(''.join(card(name).sums.values()).encode()).hexdigest()[:16]
+
+
+# %%
+#| code-fold: true
+#| label: tbl-cards
+#| tbl-cap: The data sets that every paper can ask for.
+rows = [f'| `{k}` | {c.title} | {c.sizes["train"]:,} + {c.sizes["test"]:,} | {c.shape[0]}×{c.shape[1]}×{c.shape[2]} | '
+        + (f'[archive]({c.url}), {c.bytes/1e6:.0f} MB' if c.url else 'with scikit-learn') + f' | {c.licence} |' for k, c in CARDS.items()]
+Markdown('\n'.join(['| name | set | train + test | image | obtained | terms |', '|---|---|---|---|---|---|', *rows]))
+
+# %%
+error(card, 'cifar11')
+
+
+# %% [markdown]
+# ## The cache
+#
+# Archives are turned once into `cifar10_train.npz` and so on: arrays `x` (bytes, `(N, H, W, C)`) and `y`, and for CIFAR-100 `y_coarse`, the twenty groups of classes. The folder is the one in `PAPERS_NB_CACHE`, else the user's cache folder. A file that was put there by hand is as good as a downloaded one, since its content is checked whenever it is read.
+
+# %%
+#| exports
+def cache()->Path: # the folder, perhaps not made yet
+    "Where data sets are kept: `PAPERS_NB_CACHE`, else the user's cache folder."
+    if 'PAPERS_NB_CACHE' in os.environ: return Path(os.environ['PAPERS_NB_CACHE'])
+    return Path(need('platformdirs', 'run').user_cache_dir('papers_nb'))
+
+def npz(name, split)->Path:
+    "The file in the cache that holds one split."
+    return cache()/f'{name}_{split}.npz'
+
+
+# %%
+npz('cifar10', 'train').name
+
+
+# %% [markdown]
+# Ninety runs may start at once on an empty cache. A lock lets one of them download; the others find the result.
+
+# %%
+#| exports
+def fetch(
+    name: str, # a data set
+)->list[Path]: # its files in the cache; none for a set that comes with a package
+    "Download, verify and unpack a data set unless it is there; raises `UserError` saying what to do by hand."
+    c = card(name)
+    files = [npz(name, split) for split in c.parts]
+    if all(f.exists() for f in files): return files
+    cache().mkdir(parents=True, exist_ok=True)
+    with need('filelock', 'run').FileLock(cache()/f'{name}.lock'):
+        if not all(f.exists() for f in files): _unpack_cifar(name, c, _download(c))
+    return files
+
+def _download(c):
+    "The verified archive of a card, from the cache or from its official address."
+    pooch = need('pooch', 'run')
+    path = cache()/c.url.rsplit('/', 1)[1]
+    by_hand = f'{path.name} (md5 {c.md5}) from {c.url} into {cache()}'
+    if not path.exists():
+        try: pooch.retrieve(c.url, known_hash=f'md5:{c.md5}', fname=path.name, path=cache(), progressbar=True)
+        except ValueError as e: raise UserError(f'the download of {path.name} has the wrong checksum and was dropped; put {by_hand} by hand ({e})') from None
+        except OSError as e: raise UserError(f'cannot download {c.title} ({type(e).__name__}); put {by_hand} by hand') from None
+    if (md5 := pooch.file_hash(str(path), alg='md5')) != c.md5: raise UserError(f'{path} has the wrong checksum (md5 {md5}); delete it, or put {by_hand}')
+    return path
+
+def _unpack_cifar(name, c, archive):
+    "Turn an official CIFAR archive into one npz a split."
+    files = members(archive)
+    for split, parts in c.parts.items():
+        if missing := [p for p in parts if p not in files]: raise UserError(f'{archive} holds no {missing[0]}; delete it and fetch it again')
+        batches = [unpickle(files[p]) for p in parts]
+        x = np.concatenate([b[b'data'] for b in batches]).reshape(-1, c.shape[2], *c.shape[:2]).transpose(0, 2, 3, 1)
+        y = np.concatenate([b[b'labels'] if b'labels' in b else b[b'fine_labels'] for b in batches]).astype(np.uint8)
+        coarse = {'y_coarse': np.concatenate([b[b'coarse_labels'] for b in batches]).astype(np.uint8)} if b'coarse_labels' in batches[0] else {}
+        np.savez(buffer := io.BytesIO(), x=x, y=y, **coarse)
+        write_atomically(npz(name, split), buffer.getvalue())
+
+
+# %% [markdown]
+# ## Loading
+#
+# The digits come with scikit-learn, 1,797 of them and no official split. Ours takes a random seventy percent of each class for training.
+
+# %%
+#| exports
+def _digits(split):
+    "The optical digits, 70/30 in each class by `default_rng(0)`."
+    bunch, rng = need('sklearn.datasets', 'run').load_digits(), np.random.default_rng(0)
+    x, y = bunch.images.astype(np.uint8)[..., None], bunch.target.astype(np.uint8)
+    shuffled = [rng.permutation(np.flatnonzero(y == c)) for c in range(10)]
+    picked = np.concatenate([i[:int(.7*len(i))] if split == 'train' else i[int(.7*len(i)):] for i in shuffled])
+    return {'x': x[picked], 'y': y[picked]}
+
+def load(
+    name: str,         # a data set
+    split: str,        # train or test
+    labels: str = 'y', # which labels; CIFAR-100 also has y_coarse
+)->tuple[np.ndarray, np.ndarray]: # images uint8 (N, H, W, C) and labels uint8 (N,), in the order of `content`
+    "One split of a data set, verified; fetched if it is not in the cache. Raises `UserError` if its content is not what the card says."
+    c = card(name)
+    if split not in c.sums: raise UserError(f'split {split!r} of {name}: there are {", ".join(c.sums)}')
+    fetch(name)
+    try: arrays = dict(np.load(npz(name, split))) if c.parts else _digits(split)
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as e: raise UserError(f'{npz(name, split)} cannot be read ({e}); delete it to fetch the set again') from None
+    order, found = content(arrays['x'], arrays['y'])
+    if found != c.sums[split]: raise UserError(f'{npz(name, split)} does not hold {c.title} {split} (checksum {found[:8]}, expected {c.sums[split][:8]}); delete it to fetch the set again')
+    if labels not in arrays: raise UserError(f'{name} has no labels {labels!r}; there are {", ".join(k for k in arrays if k != "x")}')
+    return arrays['x'][order], arrays[labels][order]
+
+
+# %%
+x, y = load('digits', 'train')
+x.shape, x.dtype, np.bincount(y)
+
+# %% [markdown]
+# The first digit, as the bytes it is:
+
+# %%
+x[0, ..., 0]
+
+# %%
+error(load, 'digits', 'validation')
+
+
+# %% [markdown]
+# ## On the device
+#
+# Images stay bytes until a batch is needed: 50,000 CIFAR images take 154 MB instead of 614. Normalising a batch is one subtraction and one division on the device.
+
+# %%
+#| exports
+def tensors(
+    name: str,            # a data set
+    split: str,           # train or test
+    device: str = 'cpu',  # where the tensors go
+    labels: str = 'y',    # which labels
+): # images uint8 (N, C, H, W), labels int64 (N,)
+    "One split as tensors on the device."
+    import torch
+    x, y = load(name, split, labels)
+    return torch.from_numpy(x).permute(0, 3, 1, 2).contiguous().to(device), torch.from_numpy(y.astype(np.int64)).to(device)
+
+def normalize(
+    x,         # images uint8 (N, C, H, W)
+    name: str, # the data set whose mean and deviation are used
+): # float32 (N, C, H, W), every channel near mean 0 and deviation 1
+    "Scale bytes to [0, 1], subtract the channel mean, divide by the channel deviation."
+    import torch
+    c = card(name)
+    mean, std = (torch.tensor(v, device=x.device).view(1, -1, 1, 1) for v in (c.mean, c.std))
+    return (x/c.scale - mean)/std
+
+
+# %%
+x, y = tensors('digits', 'train')
+z = normalize(x, 'digits')
+z.shape, round(z.mean().item(), 3), round(z.std().item(), 3)
+
+
+# %% [markdown]
+# Augmentation is batched too: every image gets its own shift and its own coin, in one indexing operation, drawn from a generator that the caller keys.
+
+# %%
+#| exports
+def crop_flip(
+    x,             # images (N, C, H, W), any dtype
+    pad: int,      # zeros added on each side before cropping back
+    generator,     # torch generator on the device of `x`
+    flip: bool = True, # also mirror half of the images
+): # images (N, C, H, W)
+    "Shift each image by up to `pad` pixels and mirror every second one, at random. Source: the usual CIFAR augmentation."
+    import torch
+    n, c, h, w = x.shape
+    draw = lambda high: torch.randint(high, (n, 1), generator=generator, device=x.device)
+    rows, cols = draw(2*pad + 1) + torch.arange(h, device=x.device), torch.arange(w, device=x.device).expand(n, w)
+    mirrored = draw(2).bool() & flip
+    cols = draw(2*pad + 1) + torch.where(mirrored, w - 1 - cols, cols)
+    image, channel = torch.arange(n, device=x.device)[:, None, None, None], torch.arange(c, device=x.device)[:, None, None]
+    return torch.nn.functional.pad(x, (pad,)*4)[image, channel, rows[:, None, :, None], cols[:, None, None, :]]
+
+
+# %%
+#| hide
+import torch
+
+# %% [markdown]
+# One row of three pixels, five times, without padding: some are mirrored, none is lost.
+
+# %%
+crop_flip(torch.tensor([[[[1, 2, 3]]]]).expand(5, 1, 1, 3), 0, torch.Generator().manual_seed(0)).flatten(1)
+
+# %% [markdown]
+# With one pixel of padding each image moves by up to one, and a zero comes in:
+
+# %%
+crop_flip(torch.ones(4, 1, 1, 3, dtype=torch.uint8), 1, torch.Generator().manual_seed(0), flip=False).flatten(1)
+
+# %% [markdown]
+# ## Where it lives
+#
+# `papers_nb.core.data`. From the command line, `papers_nb fetch cifar10` fills the cache. Every training notebook calls `tensors` once and keeps the result on its device.

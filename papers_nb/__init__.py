@@ -1,0 +1,2 @@
+"""Five papers taken apart and put back together: derivations, checks and trainings as notebooks."""
+__version__ = "0.1.0"

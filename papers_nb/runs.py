@@ -1,0 +1,456 @@
+"""Presets, parameters, run folders, records and locks: what makes a notebook a run."""
+import ast
+import configparser
+import difflib
+import hashlib
+import importlib.util
+import inspect
+import json
+import math
+import os
+import re
+import signal
+import socket
+import sys
+import textwrap
+import threading
+import time
+import warnings
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+from types import FunctionType, ModuleType
+from typing import Any
+
+from papers_nb.core.data import checksum, write_atomically
+from papers_nb.errors import UserError, need
+
+__all__ = ["Run", "check", "code_hash", "grids", "notebook", "notebooks", "open", "parameters", "preset", "presets", "records", "root", "run_name", "validate"]
+
+HERE = Path(__file__).parent
+NOTEBOOKS = HERE / "nbs" if (HERE / "nbs").exists() else HERE.parent / "nbs"
+OPERATIONAL = ("device", "threads", "save_every", "fresh")  # recorded, but no part of what was asked
+LOCK_WAIT = 30.0  # seconds that a second process waits for a run folder
+
+
+# ---- notebooks, presets, grids ----
+
+def notebooks() -> dict[str, Path]:
+    """Every packaged notebook by its numberless name: `adab2n/train` → `.../adab2n/30_train.ipynb`."""
+    files = {p.relative_to(NOTEBOOKS): p for p in sorted(NOTEBOOKS.rglob("*.ipynb"))}
+    return {re.sub(r"(^|/)\d+_", r"\1", f.with_suffix("").as_posix()): p
+            for f, p in files.items() if not any(part[0] in "._" or part == "runs" for part in f.parts)}
+
+
+def notebook(name: str) -> Path:
+    """The packaged notebook called `name`; raises `UserError` listing the paper's notebooks."""
+    found = notebooks()
+    if name not in found:
+        raise UserError(f"no notebook {name!r}; there are {', '.join(n for n in found if '/' in n)}")
+    return found[name]
+
+
+def _settings() -> configparser.ConfigParser:
+    settings = configparser.ConfigParser(interpolation=None)
+    settings.optionxform = str
+    settings.read(HERE / "settings.ini", encoding="utf-8")
+    return settings
+
+
+def presets(paper: str) -> dict[str, dict[str, str]]:
+    """The presets of a paper, name → parameters, from settings.ini."""
+    return {name.removeprefix(f"{paper}/"): dict(section) for name, section in _settings().items()
+            if name.startswith(f"{paper}/") and not name.startswith(f"{paper}/grid:")}
+
+
+def grids(paper: str) -> dict[str, dict[str, str]]:
+    """The named grids of a paper, name → parameter values, from settings.ini."""
+    return {name.removeprefix(f"{paper}/grid:"): dict(section) for name, section in _settings().items()
+            if name.startswith(f"{paper}/grid:")}
+
+
+def preset(name: str) -> dict[str, str]:
+    """The preset `paper/name`; raises `UserError` listing those that exist."""
+    paper, _, short = name.partition("/")
+    known = presets(paper)
+    if short not in known:
+        raise UserError(f"no preset {name!r}; there are {', '.join(f'{paper}/{k}' for k in known) or 'none for ' + repr(paper)}")
+    return known[short]
+
+
+# ---- parameters ----
+
+@dataclass(frozen=True)
+class Parameter:
+    """One line of a notebook's parameters cell."""
+    name: str
+    kind: ast.expr
+    default: Any
+    help: str
+
+    def __str__(self):
+        return f"{self.name}: {ast.unparse(self.kind).replace('Literal', 'one of ')}"
+
+
+def parameters(source: str | dict) -> dict[str, Parameter]:
+    """What a notebook takes, read from the syntax tree of its tagged cell; `source` is a name or a notebook's JSON."""
+    nb = json.loads(notebook(source).read_text(encoding="utf-8")) if isinstance(source, str) else source
+    cells = [c for c in nb["cells"] if "parameters" in c["metadata"].get("tags", [])]
+    if not cells:
+        return {}
+    text = "".join(cells[0]["source"])
+    lines = text.splitlines()
+    return {n.target.id: Parameter(n.target.id, n.annotation, ast.literal_eval(n.value), lines[n.end_lineno - 1][n.end_col_offset:].strip(" #"))
+            for n in ast.parse(text).body if isinstance(n, ast.AnnAssign)}
+
+
+def _convert(value, kind: ast.expr):
+    """`value` as `kind`, an annotation of a parameters cell; raises ValueError if it is not one."""
+    word = value.strip().lower() if isinstance(value, str) else value
+    match kind:
+        case ast.BinOp(left=left, right=right):
+            try:
+                return _convert(value, right)
+            except ValueError:
+                return _convert(value, left)
+        case ast.Constant(value=None) if word in (None, "none", "null"):
+            return None
+        case ast.Subscript(value=ast.Name(id="Literal")):
+            choices = ast.literal_eval(kind.slice)
+            choices = choices if isinstance(choices, tuple) else (choices,)
+            if fits := [c for c in choices if str(c) == str(value)]:
+                return fits[0]
+        case ast.Subscript(value=ast.Name(id="list")):
+            items = value.split(",") if isinstance(value, str) else value
+            return [_convert(v, kind.slice) for v in items]
+        case ast.Name(id="bool") if isinstance(word, bool) or word in ("true", "false"):
+            return word in (True, "true")
+        case ast.Name(id="int") if not isinstance(value, bool) and float(value) == int(float(value)):
+            return int(float(value))
+        case ast.Name(id="float") if not isinstance(value, bool):
+            return float(value)
+        case ast.Name(id="str") if isinstance(value, str):
+            return value
+    raise ValueError(f"{value!r} is no {ast.unparse(kind)}")
+
+
+def check(source: str | dict, given: dict[str, Any]) -> dict[str, Any]:
+    """All parameters of a notebook, `given` ones converted to their annotated types; raises `UserError` for any other."""
+    known = parameters(source)
+    takes = f"the notebook takes {', '.join(map(str, known.values()))}"
+    if unknown := [n for n in given if n not in known]:
+        near = difflib.get_close_matches(unknown[0], known, n=1)
+        raise UserError(f"unknown parameter {unknown[0]!r}{f', did you mean {near[0]!r}?' if near else ''}; {takes}")
+    params = {name: p.default for name, p in known.items()}
+    for name, value in given.items():
+        try:
+            params[name] = _convert(value, known[name].kind)
+        except (ValueError, TypeError):
+            raise UserError(f"parameter {name}={value!r} does not fit {known[name]}; {takes}") from None
+    return params
+
+
+def _injected(namespace: dict) -> set[str]:
+    """Names that papermill's injected cell sets in this kernel; without our engine nothing else looks at them."""
+    cells = [c for c in namespace.get("In", []) if c.startswith("# Parameters\n")]
+    return {t.id for c in cells for n in ast.parse(c).body if isinstance(n, ast.Assign) for t in n.targets if isinstance(t, ast.Name)}
+
+
+# ---- code ----
+
+def _bare(source: str) -> tuple[str, set[str]]:
+    """`source` without comments, layout and docstrings, and the names it uses."""
+    tree = ast.parse(textwrap.dedent(source))
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.Module, ast.FunctionDef, ast.ClassDef)) and ast.get_docstring(node) is not None:
+            node.body = node.body[1:]
+    return ast.unparse(tree), {n.id for n in ast.walk(tree) if isinstance(n, ast.Name)}
+
+
+def _module_file(name: str) -> Path | None:
+    try:
+        spec = importlib.util.find_spec(name)
+    except ModuleNotFoundError:
+        return None
+    return Path(spec.origin) if spec and spec.origin and spec.origin.endswith(".py") else None
+
+
+def _imports(name: str) -> set[str]:
+    """The modules of papers_nb that the module `name` imports anywhere in its source."""
+    if not (file := _module_file(name)):
+        return set()
+    found = set()
+    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "papers_nb":
+            names = {f"{node.module}.{a.name}" for a in node.names}
+            found |= {n for n in names if _module_file(n)} or {node.module}
+        elif isinstance(node, ast.Import):
+            found |= {a.name for a in node.names if a.name.startswith("papers_nb.")}
+    return found
+
+
+def code_hash(function: FunctionType | Any, notebook: str) -> str:
+    """Hash of `function` as it runs, what it calls beside itself, and the modules of papers_nb behind it and its `notebook`."""
+    code, namespace = (function.f_code, function.f_globals) if inspect.isframe(function) else (function.__code__, function.__globals__)
+    parts, modules = {}, _imports(f"papers_nb.{notebook.replace('/', '.')}")
+    todo = [(code.co_name, code)]
+    while todo:
+        name, thing = todo.pop()
+        if name in parts:
+            continue
+        parts[name], names = _bare(inspect.getsource(thing))
+        for n in names & namespace.keys():
+            value = namespace[n]
+            where = value.__name__ if isinstance(value, ModuleType) else getattr(value, "__module__", None)
+            if isinstance(value, (FunctionType, type)) and where == namespace["__name__"]:
+                todo.append((n, value))
+            elif str(where).startswith("papers_nb."):
+                modules.add(where)
+            elif isinstance(value, (bool, int, float, str, tuple)):
+                parts[n] = repr(value)
+    todo = list(modules)
+    while todo:
+        if (name := todo.pop()) not in parts and (file := _module_file(name)):
+            parts[name] = _bare(file.read_text(encoding="utf-8"))[0]
+            todo += _imports(name)
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+# ---- run folders ----
+
+def root() -> Path:
+    """Where run folders live: `PAPERS_NB_RUNS`, else ./runs."""
+    return Path(os.environ.get("PAPERS_NB_RUNS", "runs")).absolute()
+
+
+def run_name(notebook: str, params: dict[str, Any]) -> str:
+    """The folder that these parameters ask for, `adab2n-train/digits-seed3-1f9c2e7a`; `params` as `check` returns them."""
+    asked = {k: v for k, v in params.items() if k not in OPERATIONAL}
+    digest = hashlib.sha256(json.dumps([notebook, asked, checksum(params["data"])], sort_keys=True).encode()).hexdigest()[:8]
+    return f"{notebook.replace('/', '-')}/{params['data']}-seed{params['seed']}-{digest}"
+
+
+def open(notebook: str, namespace: dict) -> "Run":
+    """Open the run that the parameters in `namespace` ask for, and put them there converted; `notebook` is a numberless name."""
+    known = parameters(notebook)
+    given = {n: namespace[n] for n in (known.keys() | _injected(namespace)) if n in namespace}
+    params = check(notebook, given)
+    namespace.update(params)
+    return Run(run_name(notebook, params), notebook, params)
+
+
+def records(paper: str) -> list[dict]:
+    """The records of a paper: those that the site quotes and those of the runs at hand, each run once."""
+    files = [*(NOTEBOOKS / paper / "records").glob("*.json"), *root().glob(f"{paper}-*/*/record.json")]
+    return list({r["name"]: r for r in (json.loads(f.read_text(encoding="utf-8")) for f in sorted(files))}.values())
+
+
+class Run:
+    """A run is a folder; `fit` asks it for steps and gives it numbers, and it resumes, saves, logs and records."""
+
+    def __init__(self, name: str, notebook: str, params: dict[str, Any]):
+        from papers_nb.core import train
+        self.name, self.notebook, self.params = name, notebook, params
+        self.seed, self.folder = params["seed"], root() / name
+        self.device = train.setup(params.get("device", "cpu"), params.get("threads", 1))
+        self.checkpoints = train.Checkpoint(self.folder / "state")
+        self.step, self.code, self._loop, self._elapsed = 0, None, None, 0.0
+        self._lock()
+        self._watch_cells()
+
+    def __repr__(self):
+        return f"<run {self.name}: {'done' if self.done else 'open'}>"
+
+    # -- the folder --
+
+    def _lock(self):
+        """Hold the folder, so that two processes never write it; with `fresh` what lay there is kept aside."""
+        filelock = need("filelock", "run")
+        self.folder.mkdir(parents=True, exist_ok=True)
+        self.lock, holder = filelock.FileLock(self.folder / "lock", is_singleton=True), self.folder / "holder"
+        try:
+            self.lock.acquire(timeout=LOCK_WAIT)
+        except filelock.Timeout:
+            raise UserError(f"run {self.name} is held by {holder.read_text()}; wait for it or stop it") from None
+        holder.write_text(f"process {os.getpid()} on {socket.gethostname()}")
+        if self.params.get("fresh") and (self.record or self.checkpoints.files()):
+            old = next(p for i in range(1, 10**6) if not (p := self.folder.with_name(f"{self.folder.name}.old{i}")).exists())
+            self.folder.rename(old)
+            self.lock.release()
+            self._lock()
+
+    @property
+    def record(self) -> dict | None:
+        """The record of a run that ended, else None."""
+        file = self.folder / "record.json"
+        return json.loads(file.read_text(encoding="utf-8")) if file.exists() else None
+
+    @property
+    def done(self) -> bool:
+        """True once the run has ended and its record says so."""
+        return bool(self.record) and self.record["status"] == "done"
+
+    @property
+    def metrics(self) -> list[dict]:
+        """Every row that `log` wrote, oldest first."""
+        file = self.folder / "metrics.jsonl"
+        return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()] if file.exists() else []
+
+    # -- the loop --
+
+    def steps(self, total: int, state: dict[str, Any]):
+        """Yield the step numbers still to do, up to `total`; `state` holds objects with `state_dict` and `load_state_dict`."""
+        self.code = code_hash(sys._getframe(1), self.notebook)
+        if self.done and self.record["code"] != self.code:
+            raise self._foreign("finished", f"code {self.record['code']}", f"code {self.code}")
+        start = self._resume(state)
+        if self.done and start != total:
+            raise UserError(f"the final state of the finished run {self.name} is damaged; set fresh=True to keep the old folder aside and start anew")
+        self._loop = self._steps(start, total, state)
+        return self._loop
+
+    def _foreign(self, did, theirs, ours):
+        return UserError(f"run {self.name} was {did} by {theirs}, and this is {ours}; set fresh=True to keep the old folder aside and start anew")
+
+    def _meta(self):
+        return {"code": self.code, "device": self.device, "threads": self.params.get("threads", 1)}
+
+    def _resume(self, state):
+        """Load the newest sound checkpoint into `state`, cut the metrics back to it, and return its step."""
+        saved, metrics = self.checkpoints.load(self.device), self.folder / "metrics.jsonl"
+        if saved:
+            for key, ours in self._meta().items():
+                if saved["meta"][key] != ours:
+                    raise self._foreign("begun", f"{key} {saved['meta'][key]}", f"{key} {ours}")
+            for name, part in state.items():
+                part.load_state_dict(saved["state"][name])
+        start, size = (saved["step"], saved["meta"]["bytes"]) if saved else (0, 0)
+        if not self.done and (rows := len(self.metrics)):
+            os.truncate(metrics, size)
+            replayed = rows - len(self.metrics)
+            with (self.folder / "resumes.jsonl").open("a") as f:
+                f.write(json.dumps({"from": start, "replayed": replayed}) + "\n")
+            print(f"resumed at step {start}; {replayed} logged steps are replayed")
+        self._elapsed = saved["meta"]["elapsed"] if saved else 0.0
+        return start
+
+    def _steps(self, start, total, state):
+        from papers_nb.core import train
+        every, saved = self.params.get("save_every", 60), time.monotonic()
+        self._since, self._rows = saved, (self.folder / "metrics.jsonl").open("ab", buffering=0)
+        with self._signals() as stop, self._rows:
+            for self.step in train.bar(range(start, total), self.notebook):
+                train.seed_all(self.seed, "step", self.step)
+                yield self.step
+                last = self.step + 1 == total
+                if stop or last or time.monotonic() - saved >= every:
+                    self._save(self.step + 1, state)
+                    saved = time.monotonic()
+                if stop and not last:
+                    raise KeyboardInterrupt(f"stopped by {stop[0].name}, saved at step {self.step + 1} of {total}")
+
+    def _save(self, step, state):
+        """Write a checkpoint, unless a tensor in it is not finite: then the last good one stays and the run fails."""
+        from papers_nb.core import train
+        tensors = {name: part.state_dict() for name, part in state.items()}
+        if bad := train.not_finite(tensors):
+            raise self._not_finite(bad, math.nan)
+        elapsed = self._elapsed + time.monotonic() - self._since
+        self.checkpoints.save(step, tensors, {**self._meta(), "bytes": self._rows.tell(), "elapsed": elapsed})
+
+    def log(self, **values) -> None:
+        """Write one row of numbers for the present step; a number that is not finite stops the run and keeps its last good state."""
+        row = {"step": self.step, **{k: _plain(v) for k, v in values.items()}}
+        for name, value in row.items():
+            if isinstance(value, float) and not math.isfinite(value):
+                raise self._not_finite(name, value)
+        try:
+            self._rows.write(json.dumps(row).encode() + b"\n")
+        except OSError as e:
+            raise UserError(f"cannot write the metrics of run {self.name}: {e.strerror}; its last checkpoint is kept") from e
+
+    def _not_finite(self, name, value):
+        error = UserError(f"{name} is {value} at step {self.step} of run {self.name}; the last good state is kept in its folder; try a smaller learning rate")
+        self.fail(error)
+        return error
+
+    @contextmanager
+    def _signals(self):
+        """Turn SIGTERM and SIGINT into a wish that the loop grants between two steps."""
+        stop = []
+        if threading.current_thread() is not threading.main_thread():
+            yield stop
+            return
+        old = {s: signal.signal(s, lambda n, _: stop.append(signal.Signals(n))) for s in (signal.SIGTERM, signal.SIGINT)}
+        try:
+            yield stop
+        finally:
+            for s, handler in old.items():
+                signal.signal(s, handler)
+
+    def _watch_cells(self):
+        """In a notebook: close a loop that a cell left, and record the error of the cell that broke the run."""
+        shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+        if shell is None:
+            return
+
+        def after(result):
+            if self._loop is not None:
+                self._loop.close()
+            if self.lock.is_locked and isinstance(result.error_in_exec, Exception):
+                self.fail(result.error_in_exec)
+        shell.events.register("post_run_cell", after)
+
+    # -- the record --
+
+    def _write_record(self, **parts):
+        from papers_nb.core import train
+            resumes = self.folder / "resumes.jsonl"
+        resumes = [json.loads(line) for line in resumes.read_text().splitlines()] if resumes.exists() else []
+        wall = self._elapsed + (time.monotonic() - self._since if hasattr(self, "_since") else 0.0)
+        record = {"schema": 1, "name": self.name, "notebook": self.notebook, "parameters": self.params, "seed": self.seed,
+                  "data": {self.params["data"]: checksum(self.params["data"])} if "data" in self.params else {}, "code": self.code,
+                  "environment": train.environment(self.device), "ended": datetime.now(UTC).isoformat(timespec="seconds"),
+                  "cost": {"wall_s": round(wall, 2), "resumes": len(resumes), "replayed_steps": sum(r["replayed"] for r in resumes), "peak_mb": train.peak_mb(self.device)},
+                  **parts}
+        validate(record)
+        write_atomically(self.folder / "record.json", json.dumps(record, indent=1).encode())
+
+    def finish(self, metrics: dict[str, tuple[float, str]], selection: str, weights: dict[str, Any] | None = None) -> dict:
+        """Write `weights` (name → module, as safetensors), then the record; a finished run is returned as it is.
+
+        `metrics` is name → (value, unit); a row that logged lists is kept in the record as a series."""
+        if not self.done:
+            from safetensors.torch import save
+            for name, module in (weights or {}).items():
+                write_atomically(self.folder / f"{name}.safetensors", save({k: v.contiguous() for k, v in module.state_dict().items()}))
+            rows = self.metrics
+            series = {k: [r[k] for r in rows if k in r] for k in rows[-1] if isinstance(rows[-1][k], list)} if rows else {}
+            first = [r["loss"] for r in rows[:20] if "loss" in r]
+            self._write_record(status="done", error=None, selection=selection, steps=len(rows), first_losses=first, series=series,
+                               metrics={k: {"value": float(v), "unit": u} for k, (v, u) in metrics.items()})
+        self.lock.release(force=True)
+        return self.record
+
+    def fail(self, error: BaseException) -> None:
+        """Record that the run broke off and why; its checkpoints stay."""
+        try:
+            self._write_record(status="failed", error=f"{type(error).__name__}: {error}", selection="", steps=len(self.metrics), first_losses=[], series={}, metrics={})
+        except UserError as full:
+            print(full)
+        self.lock.release(force=True)
+
+
+def _plain(value):
+    """A number, or nested lists of numbers, from whatever `log` is given."""
+    value = value.tolist() if hasattr(value, "tolist") else value
+    return [_plain(v) for v in value] if isinstance(value, (list, tuple)) else float(value)
+
+
+def validate(record: dict) -> None:
+    """Hold a record against `record.schema.json`; raises `UserError` naming the entry that does not fit."""
+    jsonschema = need("jsonschema", "run")
+    schema = json.loads((HERE / "record.schema.json").read_text(encoding="utf-8"))
+    for error in jsonschema.Draft202012Validator(schema).iter_errors(record):
+        raise UserError(f"record {record.get('name')!r}: {error.json_path} {error.message}")
