@@ -3,8 +3,6 @@ import ast
 import configparser
 import difflib
 import hashlib
-import importlib.util
-import inspect
 import json
 import math
 import os
@@ -12,21 +10,18 @@ import re
 import signal
 import socket
 import sys
-import textwrap
 import threading
 import time
-import warnings
 from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from types import FunctionType, ModuleType
 from typing import Any
 
 from papers_nb.core.data import checksum, write_atomically
 from papers_nb.errors import UserError, need
 
-__all__ = ["Run", "check", "code_hash", "grids", "notebook", "notebooks", "open", "parameters", "preset", "presets", "records", "root", "run_name", "validate"]
+__all__ = ["Run", "check", "grids", "notebook", "notebooks", "open", "parameters", "preset", "presets", "read_record", "records", "root", "run_name", "validate"]
 
 HERE = Path(__file__).parent
 NOTEBOOKS = HERE / "nbs" if (HERE / "nbs").exists() else HERE.parent / "nbs"
@@ -157,66 +152,6 @@ def _injected(namespace: dict) -> set[str]:
     return {t.id for c in cells for n in ast.parse(c).body if isinstance(n, ast.Assign) for t in n.targets if isinstance(t, ast.Name)}
 
 
-# ---- code ----
-
-def _bare(source: str) -> tuple[str, set[str]]:
-    """`source` without comments, layout and docstrings, and the names it uses."""
-    tree = ast.parse(textwrap.dedent(source))
-    for node in ast.walk(tree):
-        if isinstance(node, (ast.Module, ast.FunctionDef, ast.ClassDef)) and ast.get_docstring(node) is not None:
-            node.body = node.body[1:]
-    return ast.unparse(tree), {n.id for n in ast.walk(tree) if isinstance(n, ast.Name)}
-
-
-def _module_file(name: str) -> Path | None:
-    try:
-        spec = importlib.util.find_spec(name)
-    except ModuleNotFoundError:
-        return None
-    return Path(spec.origin) if spec and spec.origin and spec.origin.endswith(".py") else None
-
-
-def _imports(name: str) -> set[str]:
-    """The modules of papers_nb that the module `name` imports anywhere in its source."""
-    if not (file := _module_file(name)):
-        return set()
-    found = set()
-    for node in ast.walk(ast.parse(file.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.ImportFrom) and (node.module or "").split(".")[0] == "papers_nb":
-            names = {f"{node.module}.{a.name}" for a in node.names}
-            found |= {n for n in names if _module_file(n)} or {node.module}
-        elif isinstance(node, ast.Import):
-            found |= {a.name for a in node.names if a.name.startswith("papers_nb.")}
-    return found
-
-
-def code_hash(function: FunctionType | Any, notebook: str) -> str:
-    """Hash of `function` as it runs, what it calls beside itself, and the modules of papers_nb behind it and its `notebook`."""
-    code, namespace = (function.f_code, function.f_globals) if inspect.isframe(function) else (function.__code__, function.__globals__)
-    parts, modules = {}, _imports(f"papers_nb.{notebook.replace('/', '.')}")
-    todo = [(code.co_name, code)]
-    while todo:
-        name, thing = todo.pop()
-        if name in parts:
-            continue
-        parts[name], names = _bare(inspect.getsource(thing))
-        for n in names & namespace.keys():
-            value = namespace[n]
-            where = value.__name__ if isinstance(value, ModuleType) else getattr(value, "__module__", None)
-            if isinstance(value, (FunctionType, type)) and where == namespace["__name__"]:
-                todo.append((n, value))
-            elif str(where).startswith("papers_nb."):
-                modules.add(where)
-            elif isinstance(value, (bool, int, float, str, tuple)):
-                parts[n] = repr(value)
-    todo = list(modules)
-    while todo:
-        if (name := todo.pop()) not in parts and (file := _module_file(name)):
-            parts[name] = _bare(file.read_text(encoding="utf-8"))[0]
-            todo += _imports(name)
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
-
-
 # ---- run folders ----
 
 def root() -> Path:
@@ -240,10 +175,15 @@ def open(notebook: str, namespace: dict) -> "Run":
     return Run(run_name(notebook, params), notebook, params)
 
 
+def read_record(file: Path) -> dict | None:
+    """A run record, or None where there is none."""
+    return json.loads(file.read_text(encoding="utf-8")) if file.exists() else None
+
+
 def records(paper: str) -> list[dict]:
     """The records of a paper: those that the site quotes and those of the runs at hand, each run once."""
     files = [*(NOTEBOOKS / paper / "records").glob("*.json"), *root().glob(f"{paper}-*/*/record.json")]
-    return list({r["name"]: r for r in (json.loads(f.read_text(encoding="utf-8")) for f in sorted(files))}.values())
+    return list({r["name"]: r for r in map(read_record, sorted(files))}.values())
 
 
 class Run:
@@ -251,7 +191,7 @@ class Run:
 
     def __init__(self, name: str, notebook: str, params: dict[str, Any]):
         from papers_nb.core import train
-        self.name, self.notebook, self.params = name, notebook, params
+        self._train, self.name, self.notebook, self.params = train, name, notebook, params
         self.seed, self.folder = params["seed"], root() / name
         self.device = train.setup(params.get("device", "cpu"), params.get("threads", 1))
         self.checkpoints = train.Checkpoint(self.folder / "state")
@@ -283,8 +223,7 @@ class Run:
     @property
     def record(self) -> dict | None:
         """The record of a run that ended, else None."""
-        file = self.folder / "record.json"
-        return json.loads(file.read_text(encoding="utf-8")) if file.exists() else None
+        return read_record(self.folder / "record.json")
 
     @property
     def done(self) -> bool:
@@ -301,7 +240,7 @@ class Run:
 
     def steps(self, total: int, state: dict[str, Any]):
         """Yield the step numbers still to do, up to `total`; `state` holds objects with `state_dict` and `load_state_dict`."""
-        self.code = code_hash(sys._getframe(1), self.notebook)
+        self.code = self._train.code_hash(sys._getframe(1), self.notebook)
         if self.done and self.record["code"] != self.code:
             raise self._foreign("finished", f"code {self.record['code']}", f"code {self.code}")
         start = self._resume(state)
@@ -336,25 +275,24 @@ class Run:
         return start
 
     def _steps(self, start, total, state):
-        from papers_nb.core import train
         every, saved = self.params.get("save_every", 60), time.monotonic()
         self._since, self._rows = saved, (self.folder / "metrics.jsonl").open("ab", buffering=0)
         with self._signals() as stop, self._rows:
-            for self.step in train.bar(range(start, total), self.notebook):
-                train.seed_all(self.seed, "step", self.step)
-                yield self.step
-                last = self.step + 1 == total
+            for step in self._train.bar(range(start, total), self.notebook):
+                self.step = step
+                self._train.seed_all(self.seed, "step", step)
+                yield step
+                last = step + 1 == total
                 if stop or last or time.monotonic() - saved >= every:
-                    self._save(self.step + 1, state)
+                    self._save(step + 1, state)
                     saved = time.monotonic()
                 if stop and not last:
-                    raise KeyboardInterrupt(f"stopped by {stop[0].name}, saved at step {self.step + 1} of {total}")
+                    raise KeyboardInterrupt(f"stopped by {stop[0].name}, saved at step {step + 1} of {total}")
 
     def _save(self, step, state):
         """Write a checkpoint, unless a tensor in it is not finite: then the last good one stays and the run fails."""
-        from papers_nb.core import train
         tensors = {name: part.state_dict() for name, part in state.items()}
-        if bad := train.not_finite(tensors):
+        if bad := self._train.not_finite(tensors):
             raise self._not_finite(bad, math.nan)
         elapsed = self._elapsed + time.monotonic() - self._since
         self.checkpoints.save(step, tensors, {**self._meta(), "bytes": self._rows.tell(), "elapsed": elapsed})
@@ -405,14 +343,13 @@ class Run:
     # -- the record --
 
     def _write_record(self, **parts):
-        from papers_nb.core import train
-            resumes = self.folder / "resumes.jsonl"
+        resumes = self.folder / "resumes.jsonl"
         resumes = [json.loads(line) for line in resumes.read_text().splitlines()] if resumes.exists() else []
         wall = self._elapsed + (time.monotonic() - self._since if hasattr(self, "_since") else 0.0)
         record = {"schema": 1, "name": self.name, "notebook": self.notebook, "parameters": self.params, "seed": self.seed,
                   "data": {self.params["data"]: checksum(self.params["data"])} if "data" in self.params else {}, "code": self.code,
-                  "environment": train.environment(self.device), "ended": datetime.now(UTC).isoformat(timespec="seconds"),
-                  "cost": {"wall_s": round(wall, 2), "resumes": len(resumes), "replayed_steps": sum(r["replayed"] for r in resumes), "peak_mb": train.peak_mb(self.device)},
+                  "environment": self._train.environment(self.device), "ended": datetime.now(UTC).isoformat(timespec="seconds"),
+                  "cost": {"wall_s": round(wall, 2), "resumes": len(resumes), "replayed_steps": sum(r["replayed"] for r in resumes), "peak_mb": self._train.peak_mb(self.device)},
                   **parts}
         validate(record)
         write_atomically(self.folder / "record.json", json.dumps(record, indent=1).encode())

@@ -1,7 +1,7 @@
 """Pages as files: run them, clean them, export them, write their twins, and hold stored outputs against fresh ones.
 
 `python tests/pages.py page adab2n/layer` does it for one page, `refresh` for all, `sync` writes every generated file anew,
-`gate` runs a copy of every page and compares."""
+`gate` runs a copy of every page and compares, `bench` runs the benchmarks."""
 import argparse
 import json
 import math
@@ -42,8 +42,9 @@ def twin(page, root=ROOT):
 
 def call(*args, root=ROOT, check=True):
     """Run a tool of this environment in `root`."""
-    env = {**os.environ, "PYTHONPATH": str(root), "PAPERS_NB_RUNS": os.environ.get("PAPERS_NB_RUNS", tempfile.mkdtemp())}
-    done = subprocess.run([str(BIN / args[0]), *map(str, args[1:])], cwd=root, env=env, capture_output=True, text=True)
+    with tempfile.TemporaryDirectory() as runs:
+        env = {**os.environ, "PYTHONPATH": str(root), "PAPERS_NB_RUNS": runs}
+        done = subprocess.run([str(BIN / args[0]), *map(str, args[1:])], cwd=root, env=env, capture_output=True, text=True)
     if check and done.returncode:
         sys.exit(f"{args[0]} failed:\n{done.stdout}{done.stderr}")
     return done
@@ -60,7 +61,6 @@ def run(page, root=ROOT):
     if not trains(page):
         return call("nbdev-test", page, "--save", "--n-workers", 0, root=root)
     with tempfile.TemporaryDirectory() as tmp:
-        os.environ["PAPERS_NB_RUNS"] = f"{tmp}/runs"
         call("papermill", "--engine", "papers", "--no-progress-bar", page, f"{tmp}/out.ipynb", root=root)
         fresh, nb = json.loads(Path(tmp, "out.ipynb").read_text()), json.loads(page.read_text())
         outputs = {"".join(c["source"]): c["outputs"] for c in fresh["cells"] if c["cell_type"] == "code"}
@@ -191,13 +191,19 @@ def page(name):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=["page", "refresh", "sync", "gate"])
+    parser.add_argument("what", choices=["page", "refresh", "sync", "gate", "bench"])
     parser.add_argument("name", nargs="?", help="the page, adab2n/layer")
     args = parser.parse_args()
     if args.what == "page":
         sys.exit(page(args.name))
     if args.what == "sync":
         sync()
+    elif args.what == "bench":
+        for p in sources():
+            if p.name.startswith("5"):
+                print(p.stem, flush=True)
+                run(p)
+                tidy(p)
     elif args.what == "gate":
         found = gate()
         print("\n".join(found) or f"{len([p for p in sources() if not trains(p)])} pages: stored outputs equal fresh ones")

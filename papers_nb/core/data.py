@@ -9,7 +9,7 @@ __all__ = ['CIFAR', 'KRIZHEVSKY', 'CARDS', 'write_atomically', 'content', 'membe
            'checksum', 'cache', 'npz', 'fetch', 'load', 'tensors', 'normalize', 'crop_flip']
 
 # %% ../../nbs/core/data.ipynb #f511f3e3
-import hashlib, io, os, pickle, tarfile, tempfile, zipfile
+import hashlib, io, os, pickle, tarfile, zipfile
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path, PurePosixPath
@@ -24,17 +24,16 @@ def write_atomically(
     data: bytes,  # the whole content
 ):
     "Replace `path` by `data` whole or not at all; raises `UserError` on a full disk, the old file untouched. Source: ours."
-    tmp = None
+    tmp = path.with_name(f'.{path.name}.{os.getpid()}')
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix='.part-', delete=False) as f:
-            tmp = Path(f.name)
+        with open(tmp, 'wb') as f:
             f.write(data)
             f.flush()
             os.fsync(f.fileno())
         os.replace(tmp, path)
     except BaseException as e:
-        if tmp: tmp.unlink(missing_ok=True)
+        tmp.unlink(missing_ok=True)
         if not isinstance(e, OSError): raise
         raise UserError(f'cannot write {path} ({len(data)} bytes): {e.strerror}; what was there before is kept') from e
 
@@ -72,7 +71,7 @@ def _safe(entries, limit):
 # %% ../../nbs/core/data.ipynb #eab6939f
 class ArrayUnpickler(pickle.Unpickler):
     "Reads numbers, strings, containers and numpy arrays; any other class or function raises `UserError`. Source: ours."
-    allowed = {('multiarray', '_reconstruct'), ('numpy', 'ndarray'), ('numpy', 'dtype')}
+    allowed = frozenset({('multiarray', '_reconstruct'), ('numpy', 'ndarray'), ('numpy', 'dtype')})
     def find_class(self, module, name):
         if (module.split('.')[-1], name) not in self.allowed or module.split('.')[0] != 'numpy': raise UserError(f'the pickle asks for {module}.{name}; only numpy arrays are read')
         return getattr(import_module(module.replace('numpy.core', 'numpy._core')), name)

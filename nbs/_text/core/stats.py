@@ -11,6 +11,7 @@
 
 # %%
 #| export
+import json
 from dataclasses import dataclass
 
 import numpy as np
@@ -21,6 +22,7 @@ from papers_nb.errors import UserError, need
 #| hide
 import statistics
 from IPython.display import Markdown
+from papers_nb.core.checks import raises
 
 # %% [markdown]
 # A training has one number per seed. The question is never "which number is larger" but "where does the mean over seeds lie". Intervals here are over **seeds**, never over test images: the test images are the same for every seed, and their noise says nothing about training again.
@@ -145,18 +147,47 @@ cases = {'a paper that says 68.5, margin 3': (ours, 68.5, 3.), 'the same, margin
          'a paper that says 80': (ours, 80., 3.), 'one seed': (ours[:1], 68.5, 3.), 'a paper we could not read': (ours, None, 3.), 'no run': ([], 68.5, 3.)}
 Markdown('\n'.join(['| case | verdict |', '|---|---|', *[f'| {k} | {verdict(*v)} |' for k, v in cases.items()]]))
 
-
 # %% [markdown]
 # A wide interval never "matches": too few seeds are inconclusive, however close the mean.
 
 # %%
-def error(f, *args):
-    "The one-line message of the `UserError` that a call raises."
-    try: f(*args)
-    except UserError as e: return str(e)
-    raise AssertionError('no UserError was raised')
+raises(paired, ours, theirs[:3])
 
-error(paired, ours, theirs[:3])
+
+# %% [markdown]
+# ## A table over runs
+#
+# Run records that differ in more than their seed are different settings. A table has one line a setting: what sets it apart, how many seeds, every metric with its interval, and what a run cost.
+
+# %%
+#| exports
+def summary(
+    records: list[dict],   # run records
+    metrics: list[str]|None=None, # which; all of the first record
+    varying: tuple[str, ...]=('seed', 'device', 'threads', 'save_every', 'fresh'), # parameters that make no new setting
+)->str: # a Markdown table
+    "Mean and 95 % interval over seeds, one line a setting; runs that did not finish are counted below."
+    done = [r for r in records if r['status'] == 'done']
+    if not done: return 'no finished runs'
+    names = [k for k in done[0]['parameters'] if k not in varying and len({json.dumps(r['parameters'].get(k)) for r in done}) > 1]
+    groups = {}
+    for r in done: groups.setdefault(tuple(str(r['parameters'].get(k)) for k in names), []).append(r)
+    units = {m: done[0]['metrics'][m]['unit'] for m in metrics or done[0]['metrics']}
+    rows = [[*names, 'seeds', *(f'{m} [{u}]' for m, u in units.items()), 's a run']]
+    for key, rs in groups.items():
+        rows.append([*key, str(len(rs)), *(str(interval([r['metrics'][m]['value'] for r in rs])) for m in units), f"{np.mean([r['cost']['wall_s'] for r in rs]):.1f}"])
+    widths = [max(map(len, column)) for column in zip(*rows)]
+    lines = ['| ' + ' | '.join(c.ljust(w) for c, w in zip(row, widths)) + ' |' for row in rows]
+    rest = len(records) - len(done)
+    return '\n'.join([lines[0], '|' + '|'.join('-'*(w + 2) for w in widths) + '|', *lines[1:], *([f'\n{rest} runs did not finish'] if rest else [])])
+
+
+# %%
+def record(norm, seed, value):
+    "The parts of a run record that a table reads."
+    return {'status': 'done', 'parameters': {'norm': norm, 'seed': seed}, 'metrics': {'accuracy': {'value': value, 'unit': '%'}}, 'cost': {'wall_s': 2.}}
+
+Markdown(summary([record('a', s, v) for s, v in enumerate(ours)] + [record('b', s, v) for s, v in enumerate(theirs)]))
 
 # %% [markdown]
 # ## Where it lives

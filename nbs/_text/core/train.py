@@ -11,9 +11,10 @@
 
 # %%
 #| export
-import hashlib, io, os, platform, random, subprocess, sys
+import ast, dis, hashlib, importlib.util, inspect, io, json, os, platform, random, subprocess, sys, textwrap
 from contextlib import nullcontext
 from pathlib import Path
+from types import CodeType, FunctionType, ModuleType
 
 import numpy as np
 import torch
@@ -195,7 +196,7 @@ class Checkpoint:
             data = file.read_bytes()
             if hashlib.sha256(data).hexdigest()[:16] == file.stem.split('-')[1]:
                 return torch.load(io.BytesIO(data), map_location=device, weights_only=True)
-            print(f'checkpoint {file.name} is damaged; falling back to the one before it')
+            print(f'the checkpoint of step {int(file.stem[:9])} is damaged; falling back to the one before it')
 
 
 # %%
@@ -232,6 +233,92 @@ not_finite({'net': {'weight': torch.ones(2), 'bias': torch.tensor([0., torch.inf
 
 
 # %% [markdown]
+# ## The same code
+#
+# Half a training by one formula and half by another is neither. So a run keeps a hash of the code that made it: the source of the training function as it runs, of the functions beside it that it calls, and of every module of this project behind it. Comments, layout and docstrings are left out; an operator, a constant or a default are not.
+
+# %%
+#| exports
+def _bare(source):
+    "Source without comments, layout and docstrings."
+    tree = ast.parse(textwrap.dedent(source))
+    for node in ast.walk(tree):
+        if isinstance(node, (ast.Module, ast.FunctionDef, ast.ClassDef)) and ast.get_docstring(node) is not None: node.body = node.body[1:]
+    return ast.unparse(tree)
+
+def _globals(code):
+    "The global names that a code object and those inside it read."
+    inner = [c for c in code.co_consts if isinstance(c, CodeType)]
+    return {i.argval for i in dis.get_instructions(code) if i.opname in ('LOAD_GLOBAL', 'LOAD_NAME')}.union(*map(_globals, inner))
+
+def _file(module):
+    "The source file of a module, or None."
+    try: spec = importlib.util.find_spec(module)
+    except ModuleNotFoundError: return None
+    return Path(spec.origin) if spec and (spec.origin or '').endswith('.py') else None
+
+def _imports(module):
+    "The modules of this project that a module imports anywhere in its source."
+    if not (file := _file(module)): return set()
+    found = set()
+    for node in ast.walk(ast.parse(file.read_text(encoding='utf-8'))):
+        if isinstance(node, ast.ImportFrom) and (node.module or '').startswith('papers_nb'):
+            found |= {n for a in node.names if _file(n := f'{node.module}.{a.name}')} or {node.module}
+        elif isinstance(node, ast.Import): found |= {a.name for a in node.names if a.name.startswith('papers_nb.')}
+    return found
+
+def code_hash(
+    function,        # a function, or the frame in which it runs
+    notebook: str='', # its page, such as adab2n/train
+)->str: # 16 hex digits
+    "Hash of a function as it runs, of what it calls beside itself, and of the modules behind it and its page. Source: ours."
+    code, names = (function.f_code, function.f_globals) if inspect.isframe(function) else (function.__code__, function.__globals__)
+    parts, modules, todo = {}, _imports(f"papers_nb.{notebook.replace('/', '.')}"), [(code.co_name, code)]
+    while todo:
+        name, thing = todo.pop()
+        if name in parts: continue
+        parts[name] = _bare(inspect.getsource(thing))
+        for n in _globals(compile(parts[name], name, 'exec')) & names.keys():
+            value = names[n]
+            home = value.__name__ if isinstance(value, ModuleType) else getattr(value, '__module__', None)
+            if isinstance(value, (FunctionType, type)) and home == names['__name__']: todo.append((n, value))
+            elif str(home).startswith('papers_nb.'): modules.add(home)
+            elif isinstance(value, (bool, int, float, str, tuple)): parts[n] = repr(value)
+    while modules:
+        if (name := modules.pop()) not in parts and (file := _file(name)):
+            parts[name] = _bare(file.read_text(encoding='utf-8'))
+            modules |= _imports(name)
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
+
+
+# %%
+def rate(step): return .1/step
+def lr(step): return rate(step)
+
+before = code_hash(lr)
+
+
+# %% [markdown]
+# A comment and a docstring change nothing:
+
+# %%
+def rate(step):
+    "The learning rate."
+    return .1/step # falls with the steps
+
+code_hash(lr) == before
+
+
+# %% [markdown]
+# Another number, in a function that `lr` only calls, does:
+
+# %%
+def rate(step): return .2/step
+
+code_hash(lr) == before
+
+
+# %% [markdown]
 # ## The loop's smallest companion
 #
 # A training function asks its run for steps and gives it numbers. On a machine without the extras of a batch, and inside somebody's program, this companion in memory is all it needs; a run in a folder, `papers_nb.runs.Run`, has the same two methods and adds saving, resuming and a record.
@@ -261,9 +348,10 @@ class Stepper:
         state: dict, # what a run in a folder would save; not used here
     ):
         "Yield 0 to `total`-1, keying the global generators before each."
-        for self.step in bar(range(total), 'train') if self.progress else range(total):
-            seed_all(self.seed, 'step', self.step)
-            yield self.step
+        for step in bar(range(total), 'train') if self.progress else range(total):
+            self.step = step
+            seed_all(self.seed, 'step', step)
+            yield step
 
     def log(self, **values):
         "Keep one row of numbers."

@@ -1,0 +1,253 @@
+# ---
+# skip_exec: true
+# ---
+
+# %% [markdown]
+# # Train on tasks that arrive one after the other
+#
+# > One run: a network, a norm, a method that rehearses, and what is left of the first task at the end.
+
+# %% [markdown]
+# | run card | |
+# |---|---|
+# | paper | Lyu et al. 2023 (AdaB²N), online class-incremental setting |
+# | default | Split digits, 5 tasks of 2 classes, a stand-in of our own: the paper has no such row |
+# | data | optical digits, with scikit-learn, CC BY 4.0; CIFAR by `papers_nb fetch cifar10` |
+# | needs | default: one CPU core, under 1 GB, about ten seconds; ResNet-18 on CIFAR-10: a GPU |
+# | start | `papermill --engine papers papers://adab2n/train.ipynb out.ipynb -p norm bn-joint -p seed 1`, or Run All |
+
+# %% tags=["parameters"]
+from typing import Literal
+data: Literal['digits', 'cifar10', 'cifar100'] = 'digits'  # data set
+tasks: int = 5  # number of tasks, a divisor of the number of classes
+host: Literal['er', 'derpp'] = 'derpp'  # how old samples are rehearsed
+norm: Literal['bn-separate', 'bn-joint', 'adab2n'] = 'adab2n'  # norm layer; only bn-separate uses one forward a batch
+kappa: float = 1.0  # AdaB²N: speed of averaging, 0 (cumulative) to 1 (exponential)
+penalty: float = 0.1  # AdaB²N: weight λ of the statistics regulariser
+absent_tasks: Literal['renormalize', 'official'] = 'renormalize'  # AdaB²N: what happens to the weight of a task that is not in the batch
+backbone: Literal['small', 'resnet18'] = 'small'  # network
+lr: float = 0.03  # learning rate of plain SGD
+batch: int = 10  # new images a step
+replay: int = 10  # old images a step and replay batch
+epochs: int = 2  # passes over each task
+buffer: int = 50  # old images kept
+alpha: float = 0.2  # DER++: weight of the kept logits
+beta: float = 0.5  # DER++: weight of the replayed labels
+augment: bool = False  # random crop and mirror; for colour images
+seed: int = 0  # class order, initial weights, every draw
+device: str = 'auto'  # auto, cpu, cuda
+threads: int = 1  # CPU threads
+save_every: float = 60.0  # seconds between checkpoints
+fresh: bool = False  # keep an old run of these parameters aside and start anew
+
+# %%
+#| default_exp adab2n.train
+
+# %%
+#| export
+import torch
+from torch import nn
+
+from papers_nb.adab2n.data import Stream, Tasks, inputs
+from papers_nb.adab2n.hosts import DRAWS, Reservoir, forward, loss
+from papers_nb.adab2n.layer import end_task
+from papers_nb.adab2n.metrics import evaluate
+from papers_nb.core.train import generator
+
+# %%
+#| hide
+import hashlib, math
+from copy import deepcopy
+
+import matplotlib.pyplot as plt, numpy as np
+from IPython.display import Markdown
+from safetensors.torch import load_file
+
+from papers_nb import runs
+from papers_nb.adab2n.data import split
+from papers_nb.adab2n.metrics import acc, bwt, forgetting
+from papers_nb.adab2n.nets import NETS, norm_layer
+from papers_nb.core.data import card, checksum
+from papers_nb.core.plots import COLORS, theme
+from papers_nb.core.train import environment, seed_all
+
+# %% [markdown]
+# ## The run
+#
+# A run is a folder. What is asked decides its name: the same parameters find the same folder, go on where a killed run stopped, and never train twice.
+
+# %%
+run = runs.open('adab2n/train', globals())
+run
+
+# %%
+#| code-fold: true
+environment(run.device) | {'data': f'{data} {checksum(data)}', 'seed': run.seed}
+
+# %% [markdown]
+# ## Data
+
+# %%
+theme()
+seq = split(data, tasks, seed, run.device)
+stream = Stream(seq.task_of(seq.y), tasks, batch, epochs, seed)
+Markdown(f'{card(data).title}: {len(seq.x):,} training and {len(seq.x_test):,} test images in {tasks} tasks of {seq.per_task} classes, **{len(stream):,} steps** of {batch} new images.')
+
+# %% [markdown]
+# The first image of each class, in the order in which the classes arrive:
+
+# %%
+#| label: fig-data
+#| fig-cap: "One training image of each class, two classes a task, in order of arrival."
+#| fig-alt: "A row of small pictures, one for each class of the data set, in the order in which the tasks bring them."
+#| classes: figcard
+shown = min(seq.classes, 20)
+fig, axes = plt.subplots(1, shown, figsize=(6.4, .9))
+for k, ax in enumerate(axes):
+    ax.imshow(seq.x[seq.y == k][0].permute(1, 2, 0).cpu()/card(data).scale, cmap='gray_r')
+    ax.set_title(f'task {k//seq.per_task + 1}', fontsize=7)
+    ax.axis('off')
+
+# %% [markdown]
+# No test image is a training image, except where the set itself holds one twice:
+
+# %%
+image_bytes = lambda x: {row.numpy().tobytes() for row in x.cpu()}
+len(image_bytes(seq.x) & image_bytes(seq.x_test))
+
+# %% [markdown]
+# ## Network
+
+# %%
+seed_all(seed, 'init', 0)
+make_norm = norm_layer(norm, tasks, kappa=kappa, absent_tasks=absent_tasks) if norm == 'adab2n' else norm_layer(norm, tasks)
+net = NETS[backbone](seq.x.shape[1], seq.classes, make_norm).to(run.device)
+memory = Reservoir(buffer, tuple(seq.x.shape[1:]), seq.classes, run.device)
+x, y = inputs(seq.x[stream[0]], data), seq.y[stream[0]]
+Markdown(f'{sum(p.numel() for p in net.parameters()):,} parameters; a batch of shape {tuple(x.shape)} gives logits of shape {tuple(net.eval()(x).shape)}.')
+
+# %% [markdown]
+# ## Before training
+#
+# A network that knows nothing should pay the logarithm of the number of classes, and one batch alone should be learnt by heart. Both on a copy.
+
+# %%
+trial = deepcopy(net).train()
+opt = torch.optim.SGD(trial.parameters(), .1)
+first = nn.functional.cross_entropy(trial(x), y).item()
+for _ in range(60):
+    opt.zero_grad()
+    nn.functional.cross_entropy(trial(x), y).backward()
+    opt.step()
+Markdown(f'First loss {first:.2f}, expected about ln {seq.classes} = {math.log(seq.classes):.2f}; after 60 steps on one batch {nn.functional.cross_entropy(trial(x), y).item():.3f}.')
+
+
+# %% [markdown]
+# ## The loop
+#
+# `run.steps` resumes, saves and keys the randomness; `run.log` writes one row. All else is here: draw, forward, loss, step, remember.
+
+# %%
+#| exports
+def fit(
+    run,               # a run or a Stepper
+    net: nn.Module,    # trained in place
+    seq: Tasks,        # images and labels
+    stream: Stream,    # which rows each step sees
+    memory: Reservoir, # filled on the way
+    host: str='derpp', joint: bool=True, # method; one forward over new and old images, or one a batch
+    lr: float=.03, penalty: float=.1,    # of SGD; weight λ of the regulariser
+    replay: int=10, alpha: float=.2, beta: float=.5, # old images a draw; weights of DER++
+    augment: bool=False,                 # random crop and mirror
+):
+    "Train on one task after the other and test on all of them after each. Source: Lyu et al. 2023; official code, `models/`."
+    opt = torch.optim.SGD(net.parameters(), lr)
+    def prepared(x, stream, step):
+        return inputs(x, seq.name, generator(run.seed, f'augment-{stream}', step, run.device) if augment else None)
+    for step in run.steps(len(stream), {'net': net, 'opt': opt, 'memory': memory}):
+        new = seq.x[stream[step]], seq.y[stream[step]]
+        old = [memory.draw(replay, generator(run.seed, f'replay-{i}', step)) for i in range(DRAWS[host])] if len(memory) else []
+        xs, ys = zip(new, *(o[:2] for o in old))
+        net.train()
+        logits, gap = forward(net, [prepared(x, i, step) for i, x in enumerate(xs)], [seq.task_of(y) for y in ys], joint)
+        cost = loss(host, logits, ys, [o[2] for o in old], alpha, beta)
+        opt.zero_grad()
+        (cost + penalty*gap if old else cost).backward()
+        opt.step()
+        memory.add(*new, logits[0].detach(), generator(run.seed, 'reservoir', step))
+        row = {'loss': cost.item()}
+        if stream.ends_task(step):
+            end_task(net)
+            row |= evaluate(net, seq)
+        run.log(**row)
+
+
+# %% [markdown]
+# ## Training
+
+# %%
+fit(run, net, seq, stream, memory, host, norm != 'bn-separate', lr, penalty, replay, alpha, beta, augment)
+len(run.metrics)
+
+# %% [markdown]
+# ## What came out
+
+# %%
+rows = run.metrics
+class_il, task_il = (np.array([r[k] for r in rows if k in r]) for k in ('class_il', 'task_il'))
+record = run.finish({'class_il': (acc(class_il), '%'), 'task_il': (acc(task_il), '%'),
+    **{f'forgetting_{rule}': (forgetting(class_il, rule), 'points') for rule in ('trained', 'official', 'usual')}, 'bwt': (bwt(class_il), 'points')},
+    selection='the state after the last step; nothing was selected', weights={'net': net})
+run
+
+# %%
+#| label: fig-loss
+#| fig-cap: "Loss of every step; a new task begins at each grey line."
+#| fig-alt: "The loss jumps at the start of each task and falls again within a few steps."
+#| classes: figcard
+losses = np.array([r['loss'] for r in rows])
+smooth = np.convolve(losses, np.ones(9)/9, 'valid')
+fig, ax = plt.subplots()
+ax.plot(losses, color=COLORS['sky'], lw=.8, alpha=.6)
+ax.plot(np.arange(len(smooth)) + 4, smooth, color=COLORS['blue'])
+for end in stream.ends[:-1]: ax.axvline(end, color=COLORS['grey'], lw=.8)
+ax.set(xlabel='step', ylabel='loss')
+
+# %%
+#| label: fig-accuracy
+#| fig-cap: "Class-IL accuracy in percent: after which task (rows), on which task (columns)."
+#| fig-alt: "A triangle of accuracies: high on the diagonal, where a task was just trained, and lower below it, where it was trained long ago."
+#| classes: figcard
+fig, ax = plt.subplots(figsize=(4, 3.2))
+ax.imshow(class_il, cmap='Blues', vmin=0, vmax=100)
+for (after, k), v in np.ndenumerate(class_il):
+    if tasks <= 10: ax.text(k, after, f'{v:.0f}', ha='center', va='center', color='white' if v > 60 else 'black')
+ax.set(xlabel='tested on task', ylabel='after task', xticks=range(tasks), yticks=range(tasks), xticklabels=range(1, tasks + 1), yticklabels=range(1, tasks + 1))
+ax.grid(False)
+
+# %%
+#| label: tbl-result
+#| tbl-cap: This run against the paper.
+units = {'points': ' points', '%': ' %'}
+cost = record['cost']
+Markdown('\n'.join(['| metric | paper | this run, one seed | verdict |', '|---|---|---|---|',
+    *[f'| {k.replace("_", " ")} | no published value in reach | {m["value"]:.1f}{units[m["unit"]]} | one run says nothing about others |' for k, m in record['metrics'].items()]])
+    + f'\n\nCost: {cost["wall_s"]:.1f} s on {record["environment"]["device"]}, {cost["peak_mb"]:,} MB at most, {cost["resumes"]} resumes, {cost["replayed_steps"]} steps replayed.')
+
+# %% [markdown]
+# What differs from the paper: the set is small and grey, the network has three convolutions, and a task lasts fifty steps. What several seeds say is computed by `papers_nb grid` and shown by `papers_nb results adab2n`.
+#
+# ## What is left on disk
+
+# %%
+#| code-fold: true
+files = [f for f in sorted(run.folder.iterdir()) if f.is_file() and f.name not in ('lock', 'holder')]
+Markdown('\n'.join(['| file | bytes | SHA-256 |', '|---|---|---|', *[f'| {f.name} | {f.stat().st_size:,} | {hashlib.sha256(f.read_bytes()).hexdigest()[:16]} |' for f in files]]))
+
+# %% [markdown]
+# The trained network, loaded back in three lines:
+
+# %%
+again = NETS[backbone](seq.x.shape[1], seq.classes, make_norm).to(run.device)
+again.load_state_dict(load_file(run.folder/'net.safetensors'))
+evaluate(again, seq)['class_il'] == class_il[-1].tolist()

@@ -1,0 +1,164 @@
+"""The command line: papers_nb list, grid, results, claims, fetch."""
+import argparse
+import json
+import os
+import shlex
+import sys
+
+from papers_nb import __version__, runs
+from papers_nb.errors import UserError, need
+
+__all__ = ["main"]
+
+PAPERS = {"adab2n": "Balance and adaptation of batch norm in continual learning (AdaB²N)"}
+CLAIM = "application/vnd.papers_nb.claim+json"
+EXAMPLES = """examples:
+  papers_nb list
+  papers_nb grid adab2n/train --grid 'norm=bn-separate,bn-joint,adab2n;seed=0,1'
+  papers_nb grid adab2n/train --grid 'seed=0..9' -p host er --workers 2
+  papers_nb results adab2n
+  papers_nb fetch cifar10
+"""
+
+
+def do_list(args):
+    """Papers, notebooks, presets and grids."""
+    for paper, title in PAPERS.items():
+        print(f"{paper}: {title}")
+        for name in runs.notebooks():
+            if name.startswith(f"{paper}/"):
+                takes = ", ".join(runs.parameters(name))
+                print(f"  notebook  papers://{name}.ipynb{f'  takes {takes}' if takes else ''}")
+        for name in runs.presets(paper):
+            print(f"  preset    papers://{paper}/{name}.yaml")
+        for name in runs.grids(paper):
+            print(f"  grid      papers_nb grid {paper}/train --grid {name}")
+
+
+def do_grid(args):
+    """Run a grid, or list, show or pick its commands."""
+    from papers_nb import grid
+    from papers_nb.core.stats import summary
+    given = {**(runs.preset(f"{args.notebook.split('/')[0]}/{args.preset}") if args.preset else {}), **dict(args.p)}
+    tasks = grid.tasks(args.notebook, args.grid, given)
+    if args.list:
+        print("\n".join(grid.shell(t) for t in tasks))
+        return 0
+    if args.dry_run:
+        print("\n".join(f"{t.status():<10}  {t.name}" for t in tasks))
+        return 0
+    if args.task is not None:
+        if not 0 <= args.task < len(tasks):
+            raise UserError(f"--task {args.task}: the grid has runs 0 to {len(tasks) - 1}")
+        tasks = [tasks[args.task]]
+    gpus = _gpus(args.gpus)
+    failed = grid.run(tasks, args.workers or len(gpus) or 1, gpus, args.fresh)
+    records = [r for t in tasks if t not in failed and (r := runs.read_record(t.folder / "record.json"))]
+    print(f"\n{summary(records, list(records[0]['metrics'])[:3] if records else None)}\n\nexecuted notebooks and records: run.ipynb and record.json in each folder of {tasks[0].folder.parent}")
+    if args.html and records:
+        print(f"one of them as HTML: {_html(tasks[0].folder / 'run.ipynb')}")
+    if failed:
+        print(f"{len(failed)} of {len(tasks)} runs failed; to retry them: {shlex.join(['papers_nb', *sys.argv[1:]])}", file=sys.stderr)
+    return int(bool(failed))
+
+
+def _gpus(text):
+    """`0-3` or `0,2` as a list of device numbers."""
+    if not text:
+        return []
+    try:
+        return [str(i) for part in text.split(",") for low, _, high in [part.partition("-")] for i in range(int(low), int(high or low) + 1)]
+    except ValueError:
+        raise UserError(f"--gpus {text!r}: device numbers such as 0-3 or 0,2") from None
+
+
+def _html(source):
+    """An HTML copy beside an executed notebook."""
+    source.with_suffix(".html").write_text(need("nbconvert", "dev").HTMLExporter().from_filename(str(source))[0], encoding="utf-8")
+    return source.with_suffix(".html")
+
+
+def do_results(args):
+    """Tables over the records of a paper."""
+    from papers_nb.core.stats import summary
+    records = runs.records(args.paper)
+    for name in sorted({r["notebook"] for r in records}):
+        print(f"{name}\n\n{summary([r for r in records if r['notebook'] == name])}\n")
+    if not records:
+        print(f"no records of {args.paper}; start with: papers_nb list")
+
+
+def claims(paper: str | None = None) -> list[dict]:
+    """Every claim in the stored outputs of the packaged notebooks."""
+    pages = {n: json.loads(p.read_text(encoding="utf-8")) for n, p in runs.notebooks().items() if not paper or n.startswith(f"{paper}/")}
+    return [{"page": n, **o["data"][CLAIM]} for n, nb in pages.items() for c in nb["cells"] for o in c.get("outputs", []) if CLAIM in o.get("data", {})]
+
+
+def do_claims(args):
+    """The ledger of claims."""
+    found = claims(args.paper)
+    if args.json:
+        print(json.dumps(found, indent=1, ensure_ascii=False))
+    elif found:
+        print("\n".join(f"{c['id']}  ({c['page']}, {len(c['checks'])} checks, {len(c['mutants'])} mutants): {c['statement']}" for c in found))
+    else:
+        print("no claims are stored in the packaged notebooks")
+
+
+def do_fetch(args):
+    """Fill the cache with a data set."""
+    from papers_nb.core import data
+    card, files = data.card(args.dataset), data.fetch(args.dataset)
+    print("\n".join(map(str, files)) or f"{card.title} comes with scikit-learn; nothing to fetch")
+
+
+def parser() -> argparse.ArgumentParser:
+    """What the command line takes."""
+    top = argparse.ArgumentParser("papers_nb", description="Five papers as notebooks: list them, run them in grids, read their results.",
+                                  epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter)
+    top.add_argument("--version", action="version", version=__version__)
+    sub = top.add_subparsers(required=True, metavar="command")
+
+    def command(name, do, **kw):
+        p = sub.add_parser(name, help=do.__doc__, description=do.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, **kw)
+        p.set_defaults(do=do)
+        return p
+    command("list", do_list)
+    g = command("grid", do_grid, epilog=EXAMPLES)
+    g.add_argument("notebook", help="numberless name, such as adab2n/train")
+    g.add_argument("--grid", default="", help="'norm=bn-joint,adab2n;seed=0..9', or the name of a grid in settings.ini")
+    g.add_argument("--preset", help="a preset of the paper, for all runs")
+    g.add_argument("-p", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), help="a parameter for all runs")
+    g.add_argument("--workers", type=int, help="runs at once (default: one, or one a GPU)")
+    g.add_argument("--gpus", help="device numbers, 0-3 or 0,2; each run sees one")
+    g.add_argument("--fresh", action="store_true", help="keep aside what other code finished, and start it anew")
+    g.add_argument("--html", action="store_true", help="also write one executed notebook as HTML")
+    only = g.add_mutually_exclusive_group()
+    only.add_argument("--list", action="store_true", help="print one command a line, for xargs, parallel or make")
+    only.add_argument("--task", type=int, help="run only the N-th, from 0, as a Slurm array does")
+    only.add_argument("--dry-run", action="store_true", help="say what would run and what is done")
+    r = command("results", do_results)
+    r.add_argument("paper", choices=PAPERS)
+    c = command("claims", do_claims)
+    c.add_argument("paper", nargs="?", choices=PAPERS)
+    c.add_argument("--json", action="store_true")
+    f = command("fetch", do_fetch)
+    f.add_argument("dataset")
+    return top
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Entry point; 0: done, 1: something failed, 2: a mistake in the call."""
+    args = parser().parse_args(argv)
+    try:
+        return args.do(args) or 0
+    except UserError as e:
+        print(f"papers_nb: {e}", file=sys.stderr)
+        return 2
+    except BrokenPipeError:
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,132 @@
+"""papermill's engine and address for this project: `papermill --engine papers papers://adab2n/train.ipynb out.ipynb`.
+
+papermill loads this module while it is itself being imported, so whatever needs papermill is imported inside."""
+import os
+import signal
+import tempfile
+import threading
+import time
+from contextlib import contextmanager
+
+from papers_nb import runs
+from papers_nb.errors import UserError
+
+__all__ = ["PapersEngine", "PapersHandler"]
+
+GRACE = 30.0  # seconds a kernel gets to save after SIGTERM or SIGINT
+
+
+def _kernel_manager(kernels: list):
+    """A manager class whose kernels talk over Unix sockets in a private folder, so that none races for a port."""
+    from jupyter_client.manager import AsyncKernelManager
+
+    class SocketKernelManager(AsyncKernelManager):
+        def __init__(self, **kw):
+            self._folder = tempfile.TemporaryDirectory(prefix="k")  # short: a socket path holds about 100 bytes
+            super().__init__(**{**kw, "transport": "ipc", "ip": f"{self._folder.name}/s"})
+            kernels.append(self)
+    return SocketKernelManager
+
+
+def _interrupt(kernels, stop):
+    """Interrupt the kernel until papermill is through: a step saves first, a cell that begins later ends at once."""
+    deadline = time.monotonic() + GRACE
+    while not stop.is_set() and kernels and (process := getattr(kernels[0].provisioner, "process", None)) is not None:
+        try:
+            os.kill(process.pid, signal.SIGINT if time.monotonic() < deadline else signal.SIGKILL)
+        except ProcessLookupError:
+            return
+        stop.wait(1.0)
+
+
+@contextmanager
+def _forwarded(kernels: list):
+    """Pass SIGTERM and SIGINT on to the kernel instead of dying with it unsaved; yields the signals that came."""
+    came, over = [], threading.Event()
+    if threading.current_thread() is not threading.main_thread():
+        yield came
+        return
+
+    def forward(number, _):
+        if not came:
+            threading.Thread(target=_interrupt, args=(kernels, over), daemon=True).start()
+        came.append(number)
+    old = {s: signal.signal(s, forward) for s in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield came
+    finally:
+        over.set()
+        for s, handler in old.items():
+            signal.signal(s, handler)
+
+
+def _one_line(message: str, code: int = 1):
+    """An error that papermill's command line prints as one line."""
+    import click
+    error = click.ClickException(message)
+    error.exit_code = code
+    return error
+
+
+class PapersEngine:
+    """Checks the parameters before a kernel starts, and lets a run save when it is told to stop."""
+
+    @classmethod
+    def execute_notebook(cls, nb, kernel_name, **kw):
+        """Run `nb` as papermill's default engine does; a user's mistake ends in one line."""
+        from papermill.engines import NBClientEngine
+        kernels = []
+        try:
+            runs.check(nb, nb.metadata.papermill["parameters"])
+        except UserError as e:
+            raise _one_line(str(e)) from None
+        with _forwarded(kernels) as came:
+            nb = NBClientEngine.execute_notebook(nb, kernel_name, kernel_manager_class=_kernel_manager(kernels), coalesce_streams=True, **kw)
+        errors = [o for c in nb.cells for o in c.get("outputs", []) if o.output_type == "error"]
+        if came:
+            raise _one_line(f"stopped by {signal.Signals(came[0]).name}; {errors[0].evalue if errors else 'every cell had run'}; the same command goes on", 128 + came[0])
+        if errors and errors[0].ename == "UserError":
+            raise _one_line(errors[0].evalue)
+        return nb
+
+    @classmethod
+    def nb_kernel_name(cls, nb, name=None):
+        """The kernel that a notebook asks for."""
+        from papermill.utils import nb_kernel_name
+        return nb_kernel_name(nb, name)
+
+    @classmethod
+    def nb_language(cls, nb, language=None):
+        """The language that a notebook is written in."""
+        from papermill.utils import nb_language
+        return nb_language(nb, language)
+
+
+class PapersHandler:
+    """Reads `papers://adab2n/train.ipynb`, a packaged notebook, and `papers://adab2n/split-digits.yaml`, a preset."""
+
+    @classmethod
+    def read(cls, path):
+        """The text of a notebook or of a preset as YAML."""
+        name, _, suffix = path.removeprefix("papers://").rpartition(".")
+        try:
+            if suffix == "yaml":
+                return "".join(f"{k}: {v!r}\n" for k, v in runs.preset(name).items())
+            return runs.notebook(name).read_text(encoding="utf-8")
+        except UserError as e:
+            raise _one_line(str(e)) from None
+
+    @classmethod
+    def listdir(cls, path):
+        """The packaged notebooks below a paper."""
+        return [f"papers://{n}.ipynb" for n in runs.notebooks() if n.startswith(path.removeprefix("papers://"))]
+
+    @classmethod
+    def pretty_path(cls, path):
+        """The address itself."""
+        return path
+
+    @classmethod
+    def write(cls, buf, path):
+        """Refused: the package is read-only."""
+        raise _one_line(f"{path} cannot be written: papers:// is read-only")

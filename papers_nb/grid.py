@@ -1,0 +1,141 @@
+"""A grid is a list of papermill commands, and this runs them on one machine."""
+import importlib
+import itertools
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+from papers_nb import runs
+from papers_nb.errors import UserError
+
+__all__ = ["Task", "expand", "run", "tasks"]
+
+
+@dataclass(frozen=True)
+class Task:
+    """One run of a grid: where it lies and how papermill is called."""
+    notebook: str
+    given: dict      # parameters as written
+    name: str        # of the run folder
+    params: dict     # all parameters, converted
+
+    @property
+    def folder(self) -> Path:
+        """The run folder."""
+        return runs.root() / self.name
+
+    def command(self, fresh: bool = False) -> list[str]:
+        """The papermill command of this run."""
+        given = {**self.given, **({"fresh": "true"} if fresh else {})}
+        flags = [x for k, v in given.items() for x in ("-p", k, str(v))]
+        return [sys.executable, "-m", "papermill", "--engine", "papers", "--no-progress-bar", f"papers://{self.notebook}.ipynb", str(self.folder / "run.ipynb"), *flags]
+
+    def status(self) -> str:
+        """new, begun, done, failed, or other code: finished by code that is no longer the present one."""
+        record = self.folder / "record.json"
+        if not record.exists():
+            return "begun" if any((self.folder / "state").glob("*.pt")) else "new"
+        record = runs.read_record(record)
+        if record["status"] == "done" and record["code"] != _code(self.notebook):
+            return "other code"
+        return record["status"]
+
+
+@cache
+def _code(notebook: str) -> str:
+    """The code hash of the installed `fit` of a notebook."""
+    from papers_nb.core.train import code_hash
+    return code_hash(importlib.import_module(f"papers_nb.{notebook.replace('/', '.')}").fit, notebook)
+
+
+def expand(text: str) -> list[dict[str, str]]:
+    """`norm=bn-joint,adab2n;seed=0..9` as the list of its combinations, the last name running fastest."""
+    axes = {}
+    for part in filter(None, (p.strip() for p in text.split(";"))):
+        name, equals, values = part.partition("=")
+        if not equals or not values:
+            raise UserError(f"grid {part!r}: write name=value,value or name=0..9, parts separated by ';'")
+        axes[name.strip()] = [x for v in values.split(",") for x in _range(v.strip())]
+    return [dict(zip(axes, combination)) for combination in itertools.product(*axes.values())]
+
+
+def _range(value):
+    """`0..9` as ten numbers, any other value as itself."""
+    low, dots, high = value.partition("..")
+    return map(str, range(int(low), int(high) + 1)) if dots and low.isdigit() and high.isdigit() else [value]
+
+
+def tasks(notebook: str, grid: str, given: dict[str, str]) -> list[Task]:
+    """The runs of a grid, written out or named in settings.ini; `given` parameters hold for all of them."""
+    paper, found = notebook.split("/")[0], []
+    if "=" not in grid and grid:
+        known = runs.grids(paper)
+        if grid not in known:
+            raise UserError(f"no grid {grid!r}; {paper} has {', '.join(known) or 'none'}, or write one: 'norm=bn-joint,adab2n;seed=0..9'")
+        grid = ";".join(f"{k}={v}" for k, v in known[grid].items())
+    for combination in expand(grid):
+        both = {**given, **combination}
+        params = runs.check(notebook, both)
+        found.append(Task(notebook, both, runs.run_name(notebook, params), params))
+    if twice := len(found) - len({t.name for t in found}):
+        raise UserError(f"{twice} runs of the grid are asked for twice")
+    return found
+
+
+def run(todo: list[Task], workers: int = 1, gpus: list[str] | None = None, fresh: bool = False) -> list[Task]:
+    """Run what is not done, `workers` at once, one GPU each if `gpus` are named; returns the runs that failed."""
+    states = [t.status() for t in todo]
+    open_tasks = [(t, s) for t, s in zip(todo, states) if s != "done" and (fresh or s != "other code")]
+    failed, processes, free = [t for t, s in zip(todo, states) if s == "other code" and not fresh], set(), list(gpus or [])
+    for t in failed:
+        print(f"refused  {t.name}: finished by other code; --fresh keeps the old folder aside and starts anew", flush=True)
+    print(f"{len(todo)} runs: {states.count('done')} done, {len(open_tasks)} to run, {workers} at once", flush=True)
+    stopped, ended = threading.Event(), itertools.count(1)
+
+    def one(item):
+        task, state = item
+        if stopped.is_set():
+            return
+        gpu = free.pop() if gpus else None
+        env = {**os.environ, **({"CUDA_VISIBLE_DEVICES": gpu} if gpu else {})}
+        task.folder.mkdir(parents=True, exist_ok=True)
+        began = time.monotonic()
+        process = subprocess.Popen(task.command(state == "other code"), env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        processes.add(process)
+        errors = process.communicate()[1]
+        processes.discard(process)
+        if gpu:
+            free.append(gpu)
+        if process.returncode:
+            failed.append(task)
+        what = "failed" if process.returncode else "done"
+        why = f": {errors.strip().splitlines()[-1]}" if process.returncode and errors.strip() else ""
+        print(f"[{next(ended)}/{len(open_tasks)}] {what}  {task.name}  {time.monotonic() - began:.0f} s{why}", flush=True)
+
+    def stop(number, _):
+        stopped.set()
+        for process in processes:
+            process.send_signal(number)
+    old = {s: signal.signal(s, stop) for s in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        with ThreadPoolExecutor(workers) as pool:
+            list(pool.map(one, open_tasks))
+    finally:
+        for s, handler in old.items():
+            signal.signal(s, handler)
+    if stopped.is_set():
+        raise UserError("stopped; running ones have saved, and the same command goes on")
+    return failed
+
+
+def shell(task: Task) -> str:
+    """The command of a run for a shell, with the folder that its output needs."""
+    return f"mkdir -p {shlex.quote(str(task.folder))} && {shlex.join(task.command())}"
