@@ -177,14 +177,14 @@ def gate(pages=None, root=ROOT):
         return [why for page, new in fresh.items() for why in compare(page, new)]
 
 
-def page(name):
+def page(name, root=ROOT):
     """One page: run, clean, export, twin, gate."""
-    p = find(name)
-    run(p)
-    tidy(p)
-    call("nbdev-export", "--path", p)
-    twins([p])
-    found = [] if trains(p) else gate([p])
+    p = find(name, root)
+    run(p, root)
+    tidy(p, root)
+    call("nbdev-export", "--path", p, root=root)
+    twins([p], root)
+    found = [] if trains(p) else gate([p], root)
     print("\n".join(found) if found else f"{name}: page, module and twin agree")
     return bool(found)
 

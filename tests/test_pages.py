@@ -119,10 +119,9 @@ def test_numbers_are_compared_one_by_one(old, new, tol, same):
     assert (pages.differs(old, new, tol) == "") is same
 
 
-def test_one_command_makes_page_module_and_twin_agree(house, monkeypatch):
+def test_one_command_makes_page_module_and_twin_agree(house):
     edit(house / "nbs/core/stats.ipynb", "if i.low > margin: return 'higher'", "if i.low > margin: return 'above'")
-    monkeypatch.setattr(pages, "ROOT", house)
-    assert pages.page("core/stats") is False
+    assert pages.page("core/stats", house) is False
     for file in ("papers_nb/core/stats.py", "nbs/_text/core/stats.py"):
         assert "return 'above'" in (house / file).read_text()
     assert out_of_sync(house) == []

@@ -179,7 +179,8 @@ def code_hash(
     while todo:
         name, thing = todo.pop()
         if name in parts: continue
-        parts[name] = _bare(inspect.getsource(thing))
+        try: parts[name] = _bare(inspect.getsource(thing))
+        except OSError: raise UserError(f'the source of {name} cannot be read, so its run could not be told from another: define it in a file or a notebook cell') from None
         for n in _globals(compile(parts[name], name, 'exec')) & names.keys():
             value = names[n]
             home = value.__name__ if isinstance(value, ModuleType) else getattr(value, '__module__', None)

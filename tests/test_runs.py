@@ -1,0 +1,362 @@
+"""Parameters, run folders, resuming: what `papers_nb.runs` promises."""
+import inspect
+import itertools
+import json
+import random
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from torch import nn
+
+from papers_nb import runs
+from papers_nb.core import train
+from papers_nb.errors import UserError
+
+# ---- parameters ----
+
+CELL = """from typing import Literal
+norm: Literal['a', 'b'] = 'a'  # which norm
+steps: int | None = None  # how many
+lr: float = 1e-1  # a rate
+tags: list[int] = [1]  # numbers
+augment: bool = False
+name: str = 'x # y'
+"""
+
+
+def notebook(source=CELL):
+    """A notebook with one parameters cell."""
+    return {"cells": [{"cell_type": "code", "metadata": {"tags": ["parameters"]}, "source": source}]}
+
+
+@pytest.mark.parametrize("given,expected", [
+    ({}, {"norm": "a", "steps": None, "lr": .1, "tags": [1], "augment": False, "name": "x # y"}),
+    ({"augment": "true"}, {"augment": True}), ({"augment": "False"}, {"augment": False}), ({"lr": "1e-3"}, {"lr": 1e-3}), ({"lr": 1}, {"lr": 1.0}),
+    ({"steps": "7"}, {"steps": 7}), ({"steps": "none"}, {"steps": None}), ({"steps": 7.0}, {"steps": 7}), ({"tags": "1,2"}, {"tags": [1, 2]}), ({"norm": "b"}, {"norm": "b"})])
+def test_parameters_are_converted(given, expected):
+    params = runs.check(notebook(), given)
+    assert list(params) == ["norm", "steps", "lr", "tags", "augment", "name"]
+    assert {k: params[k] for k in expected} == expected
+    assert all(type(params[k]) is type(v) for k, v in expected.items())
+
+
+@pytest.mark.parametrize("given,words", [
+    ({"nrom": "a"}, "unknown parameter 'nrom', did you mean 'norm'?"), ({"norm": "c"}, "norm='c'"), ({"steps": "1.5"}, "steps='1.5'"), ({"steps": True}, "steps=True"),
+    ({"augment": "yes"}, "augment='yes'"), ({"augment": 1}, "augment=1"), ({"lr": "fast"}, "lr='fast'"), ({"lr": True}, "lr=True"), ({"tags": "1,x"}, "tags='1,x'"),
+    ({"name": 3}, "name=3"), ({"x=1; print('x') #": 5}, "unknown parameter")])
+def test_other_parameters_are_refused_in_one_line(given, words):
+    with pytest.raises(UserError) as e:
+        runs.check(notebook(), given)
+    assert words in str(e.value) and "takes norm: one of ['a', 'b'], steps: int | None" in str(e.value) and "\n" not in str(e.value)
+
+
+@given(st.dictionaries(st.text(max_size=8), st.one_of(st.none(), st.booleans(), st.integers(), st.floats(), st.text(max_size=5)), max_size=3))
+@settings(max_examples=200, deadline=None)
+def test_whatever_is_given_converts_or_is_refused(values):
+    try:
+        params = runs.check(notebook(), values)
+    except UserError:
+        return
+    assert runs.check(notebook(), params) == params or any(v != v for v in params.values())
+
+
+def test_help_is_the_comment():
+    assert runs.parameters(notebook())["norm"].help == "which norm"
+    assert runs.parameters(notebook())["name"].default == "x # y"
+
+
+def test_names_depend_on_what_is_asked_and_not_on_where_it_runs():
+    name = lambda **kw: runs.run_name("adab2n/train", runs.check("adab2n/train", kw))
+    assert name().startswith("adab2n-train/digits-seed0-")
+    assert name() == name(device="cuda", threads=4, save_every=1, fresh=True)
+    assert len({name(), name(seed=1), name(lr=.1), name(norm="bn-joint")}) == 4
+
+
+def test_a_preset_that_does_not_exist_lists_those_that_do():
+    with pytest.raises(UserError, match=r"no preset 'adab2n/split'; there are adab2n/split-digits"):
+        runs.preset("adab2n/split")
+
+
+def test_every_preset_and_grid_fits_its_notebook():
+    from papers_nb import grid
+    for paper in ("adab2n",):
+        for name, values in runs.presets(paper).items():
+            assert runs.check(f"{paper}/train", values), name
+        for name in runs.grids(paper):
+            assert grid.tasks(f"{paper}/train", name, {})
+
+
+# ---- the loop ----
+
+class Noise:
+    """A method's own tensor: remembers a little of every step."""
+    def __init__(self):
+        self.memory = torch.zeros(3)
+
+    def state_dict(self):
+        return {"memory": self.memory.clone()}
+
+    def load_state_dict(self, state):
+        self.memory = state["memory"].clone()
+
+
+UNKEYED = torch.Generator().manual_seed(0)
+
+
+def fit(run, net, noise, total=40, unkeyed=False, left_out=(), nan_at=None):
+    """Momentum, dropout, and draws from Python, numpy and torch in every step."""
+    opt = torch.optim.SGD(net.parameters(), .005, momentum=.9)
+    state = {k: v for k, v in {"net": net, "opt": opt, "noise": noise}.items() if k not in left_out}
+    for step in run.steps(total, state):
+        x = torch.randn(4, 3) + random.random() + np.random.rand() + noise.memory.mean()
+        if unkeyed:
+            x = x + torch.rand(1, generator=UNKEYED)
+        loss = (net(x) - torch.randn(4, 1, generator=train.generator(run.seed, "target", step)))**2
+        loss = loss.mean() * (float("nan") if step == nan_at else 1)
+        opt.zero_grad()
+        loss.backward()
+        opt.step()
+        noise.memory = .5 * noise.memory + .1 * x.mean(0).detach()
+        run.log(loss=loss)
+
+
+def open_run(name="toy/run", **params):
+    """A run without a notebook, in the test's own root."""
+    return runs.Run(name, "toy/run", {"seed": 3, "threads": 1, "device": "cpu", "save_every": 1e9, **params})
+
+
+def fresh_parts():
+    """The same network and memory each time."""
+    torch.manual_seed(0)
+    return nn.Sequential(nn.Linear(3, 8), nn.Dropout(.5), nn.Linear(8, 1)), Noise()
+
+
+class Killed(Exception):
+    """Stands for a SIGKILL inside one process."""
+
+
+def killed_and_resumed(monkeypatch, at=(13, 14, 29), wrong_step=False, **kw):
+    """Run with a kill at each step of `at`, saving about every five steps; returns run, network, memory and steps replayed."""
+    clock = iter(range(10**6))
+    monkeypatch.setattr(runs.time, "monotonic", lambda: next(clock))
+    UNKEYED.manual_seed(0)
+    seed_all = train.seed_all
+    for kill in (*at, None):
+        net, noise = fresh_parts()
+        run = open_run(save_every=5)
+        log = run.log
+
+        def dying(kill=kill, run=run, log=log, **values):
+            if run.step == kill:
+                raise Killed
+            log(**values)
+        run.log = dying
+        if wrong_step:
+            since_opened = itertools.count()
+            monkeypatch.setattr(train, "seed_all", lambda seed, stream, step, n=since_opened: seed_all(seed, stream, next(n)))
+        try:
+            fit(run, net, noise, **kw)
+        except Killed:
+            run.lock.release(force=True)
+    monkeypatch.setattr(train, "seed_all", seed_all)
+    return run, net, noise
+
+
+def alone(**kw):
+    """The uninterrupted run, in memory."""
+    UNKEYED.manual_seed(0)
+    net, noise = fresh_parts()
+    stepper = train.Stepper(seed=3)
+    fit(stepper, net, noise, **kw)
+    return stepper, net, noise
+
+
+def same(a, b):
+    """True if weights, memory and losses are equal bit for bit."""
+    weights = all(torch.equal(p, q) for p, q in zip(a[1].state_dict().values(), b[1].state_dict().values()))
+    return weights and torch.equal(a[2].memory, b[2].memory) and [r["loss"] for r in a[0].metrics] == [r["loss"].item() for r in b[0].metrics]
+
+
+def test_a_killed_run_ends_bit_for_bit_like_an_uninterrupted_one(monkeypatch):
+    resumed = killed_and_resumed(monkeypatch)
+    assert same(resumed, alone())
+    record = resumed[0].finish({"loss": (1., "")}, "nothing was selected")
+    assert record["cost"]["resumes"] == 3 and record["cost"]["replayed_steps"] > 0 and record["steps"] == 40
+
+
+@pytest.mark.parametrize("fault", [{"left_out": ["net"]}, {"left_out": ["opt"]}, {"left_out": ["noise"]}, {"unkeyed": True}, {"wrong_step": True}])
+def test_what_is_left_out_of_the_state_is_noticed(monkeypatch, fault):
+    kw = {k: v for k, v in fault.items() if k == "unkeyed"}
+    assert not same(killed_and_resumed(monkeypatch, **fault), alone(**kw))
+
+
+def test_the_first_twenty_steps_are_identical_in_two_runs():
+    assert same(alone(total=20), alone(total=20))
+
+
+def finished(name="toy/run", **kw):
+    """A run that is done."""
+    run = open_run(name)
+    fit(run, *fresh_parts(), **kw)
+    run.finish({"loss": (1., "")}, "nothing was selected")
+    return run
+
+
+def test_a_finished_run_is_returned_and_not_trained_again():
+    first = finished()
+    net, noise = fresh_parts()
+    again = open_run()
+    fit(again, net, noise)
+    assert again.done and same((again, net, noise), alone()) and again.finish({}, "")["ended"] == first.record["ended"]
+
+
+def edited_fit(old, new):
+    """`fit` with one edit of its source, as a cell would define it."""
+    import linecache
+    source = inspect.getsource(fit).replace(old, new)
+    linecache.cache["<edited>"] = (len(source), None, source.splitlines(True), "<edited>")
+    scope = dict(globals())
+    exec(compile(source, "<edited>", "exec"), scope)
+    return scope["fit"]
+
+
+def test_a_run_finished_by_other_code_is_refused_and_fresh_keeps_it_aside():
+    folder = finished().folder
+    with pytest.raises(UserError, match=r"finished by code \w+, and this is code \w+; set fresh=True"):
+        edited_fit("momentum=.9", "momentum=.8")(open_run(), *fresh_parts())
+    edited_fit("opt.zero_grad()", "opt.zero_grad()  # a comment")(open_run(), *fresh_parts())
+    run = open_run(fresh=True)
+    edited_fit("momentum=.9", "momentum=.8")(run, *fresh_parts())
+    assert json.loads(folder.with_name("run.old1").joinpath("record.json").read_text())["status"] == "done" and len(run.metrics) == 40
+
+
+def test_a_run_begun_by_other_code_or_threads_is_not_continued(monkeypatch):
+    clock = iter(range(10**6))
+    monkeypatch.setattr(runs.time, "monotonic", lambda: next(clock))
+    run = open_run(save_every=5)
+    with pytest.raises(UserError):
+        fit(run, *fresh_parts(), nan_at=30)
+    with pytest.raises(UserError, match="begun by code"):
+        edited_fit("momentum=.9", "momentum=.8")(open_run(), *fresh_parts())
+    with pytest.raises(UserError, match="begun by threads 1, and this is threads 2"):
+        fit(open_run(threads=2), *fresh_parts())
+    train.setup("cpu", 1)
+
+
+def test_a_training_broken_to_an_error_does_not_pass_because_an_old_run_exists():
+    finished()
+    with pytest.raises(UserError, match="finished by code"):
+        edited_fit("opt.zero_grad()", "1/0")(open_run(), *fresh_parts())
+
+
+def test_nan_stops_the_run_keeps_the_last_good_state_and_records_it(monkeypatch):
+    clock = iter(range(10**6))
+    monkeypatch.setattr(runs.time, "monotonic", lambda: next(clock))
+    run = open_run(save_every=5)
+    with pytest.raises(UserError, match="loss is nan at step 17 of run toy/run; the last good state is kept"):
+        fit(run, *fresh_parts(), nan_at=17)
+    assert run.record["status"] == "failed" and "loss is nan" in run.record["error"]
+    saved = run.checkpoints.load()
+    assert 0 < saved["step"] <= 17 and not train.not_finite(saved["state"])
+
+
+def test_a_state_that_is_not_finite_is_not_saved(monkeypatch):
+    run = open_run(save_every=0)
+    net, _ = fresh_parts()
+
+    def fit(run):
+        for step in run.steps(5, {"net": net}):
+            if step == 3:
+                with torch.no_grad():
+                    net[0].weight[0, 0] = torch.inf
+            run.log(loss=1.)
+    with pytest.raises(UserError, match=r"net.0.weight is nan at step 3"):
+        fit(run)
+    assert run.checkpoints.load()["step"] == 3
+
+
+def test_a_corrupted_newest_checkpoint_falls_back_and_says_so(monkeypatch, capsys):
+    clock = iter(range(10**6))
+    monkeypatch.setattr(runs.time, "monotonic", lambda: next(clock))
+    run = open_run(save_every=5)
+    with pytest.raises(UserError):
+        fit(run, *fresh_parts(), nan_at=30)
+    _, new = run.checkpoints.files()
+    new.write_bytes(new.read_bytes()[:-100])
+    net, noise = fresh_parts()
+    again = open_run()
+    fit(again, net, noise)
+    assert "is damaged; falling back" in capsys.readouterr().out
+    assert same((again, net, noise), alone())
+
+
+def test_two_processes_on_one_run_folder(monkeypatch, run_root):
+    holder = subprocess.Popen([sys.executable, "-c", "import sys, time; from papers_nb import runs; r = runs.Run('toy/run', 'toy/run', {'seed': 3}); print('held', flush=True); time.sleep(60)"],
+                              stdout=subprocess.PIPE, text=True)
+    try:
+        assert holder.stdout.readline().strip() == "held"
+        monkeypatch.setattr(runs, "LOCK_WAIT", .2)
+        with pytest.raises(UserError, match=rf"run toy/run is held by process {holder.pid} on .*; wait for it or stop it"):
+            open_run()
+    finally:
+        holder.kill()
+        holder.wait()
+    open_run()
+
+
+FULL = """
+import sys, torch
+sys.path.insert(0, {tests!r})
+import test_runs as t
+
+def fit(run, net, steps):
+    for step in run.steps(steps, {{'net': net}}): run.log(loss=1.)
+
+run = t.open_run(save_every=0)
+fit(run, torch.nn.Linear(10, 10), 1)
+try:
+    run.checkpoints.save(2, {{'net': torch.nn.Linear(100, 1000).state_dict()}}, {{}})
+except t.UserError as e:
+    print(e)
+partial = [p for p in run.folder.rglob('*') if p.name.startswith('.')]
+print(f"{{len(run.checkpoints.files())}} checkpoint of step {{run.checkpoints.load()['step']}}, {{partial or 'no partial file'}}")
+"""
+
+
+def test_a_full_disk_is_told_in_one_line_and_loses_nothing(tmp_path):
+    disk, script = tmp_path / "disk", tmp_path / "script.py"
+    disk.mkdir()
+    script.write_text(FULL.format(tests=str(Path(__file__).parent)))
+    mount = f"mount -t tmpfs -o size=300k tmpfs {disk} && PAPERS_NB_RUNS={disk} exec {sys.executable} {script}"
+    try:
+        done = subprocess.run(["unshare", "-rm", "sh", "-c", mount], capture_output=True, text=True)
+    except FileNotFoundError:
+        pytest.skip("no unshare on this system, so no small disk can be mounted")
+    if "unshare:" in done.stderr or "mount:" in done.stderr:
+        pytest.skip(f"no small disk can be mounted here: {done.stderr.strip()}")
+    lines = done.stdout.strip().splitlines()
+    assert "No space left on device; what was there before is kept" in lines[-2], done.stdout + done.stderr
+    assert lines[-1] == "1 checkpoint of step 1, no partial file"
+
+
+def test_code_without_a_source_is_refused():
+    scope = dict(globals())
+    exec("def nowhere(run):\n for step in run.steps(1, {}): run.log(loss=1.)", scope)
+    with pytest.raises(UserError, match="the source of nowhere cannot be read"):
+        scope["nowhere"](open_run())
+
+
+def test_every_stored_record_is_valid():
+    for file in runs.NOTEBOOKS.glob("*/records/*.json"):
+        runs.validate(json.loads(file.read_text()))
+
+
+def test_a_record_that_does_not_fit_names_the_entry():
+    with pytest.raises(UserError, match=r"record 'x/y': .*required"):
+        runs.validate({"name": "x/y"})
