@@ -11,7 +11,6 @@ from papers_nb.errors import UserError, need
 __all__ = ["main"]
 
 PAPERS = {"adab2n": "Balance and adaptation of batch norm in continual learning (AdaB²N)"}
-CLAIM = "application/vnd.papers_nb.claim+json"
 EXAMPLES = """examples:
   papers_nb list
   papers_nb grid adab2n/train --grid 'norm=bn-separate,bn-joint,adab2n;seed=0,1'
@@ -31,7 +30,7 @@ def do_list(args):
                 print(f"  notebook  papers://{name}.ipynb{f'  takes {takes}' if takes else ''}")
         for name in runs.presets(paper):
             print(f"  preset    papers://{paper}/{name}.yaml")
-        for name in runs.grids(paper):
+        for name in runs.presets(paper, "grid:"):
             print(f"  grid      papers_nb grid {paper}/train --grid {name}")
 
 
@@ -88,15 +87,10 @@ def do_results(args):
         print(f"no records of {args.paper}; start with: papers_nb list")
 
 
-def claims(paper: str | None = None) -> list[dict]:
-    """Every claim in the stored outputs of the packaged notebooks."""
-    pages = {n: json.loads(p.read_text(encoding="utf-8")) for n, p in runs.notebooks().items() if not paper or n.startswith(f"{paper}/")}
-    return [{"page": n, **o["data"][CLAIM]} for n, nb in pages.items() for c in nb["cells"] for o in c.get("outputs", []) if CLAIM in o.get("data", {})]
-
-
 def do_claims(args):
     """The ledger of claims."""
-    found = claims(args.paper)
+    from papers_nb.core.checks import ledger
+    found = ledger({n: p for n, p in runs.notebooks().items() if not args.paper or n.startswith(f"{args.paper}/")})
     if args.json:
         print(json.dumps(found, indent=1, ensure_ascii=False))
     elif found:
@@ -131,7 +125,7 @@ def parser() -> argparse.ArgumentParser:
     g.add_argument("-p", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), help="a parameter for all runs")
     g.add_argument("--workers", type=int, help="runs at once (default: one, or one a GPU)")
     g.add_argument("--gpus", help="device numbers, 0-3 or 0,2; each run sees one")
-    g.add_argument("--fresh", action="store_true", help="keep aside what other code finished, and start it anew")
+    g.add_argument("--fresh", action="store_true", help="what the present code has not finished is kept aside and started anew")
     g.add_argument("--html", action="store_true", help="also write one executed notebook as HTML")
     only = g.add_mutually_exclusive_group()
     only.add_argument("--list", action="store_true", help="print one command a line, for xargs, parallel or make")

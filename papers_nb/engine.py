@@ -6,10 +6,10 @@ import signal
 import tempfile
 import threading
 import time
-from contextlib import contextmanager
+from contextlib import suppress
 
 from papers_nb import runs
-from papers_nb.errors import UserError
+from papers_nb.errors import UserError, on_signals
 
 __all__ = ["PapersEngine", "PapersHandler"]
 
@@ -31,33 +31,11 @@ def _kernel_manager(kernels: list):
 def _interrupt(kernels, stop):
     """Interrupt the kernel until papermill is through: a step saves first, a cell that begins later ends at once."""
     deadline = time.monotonic() + GRACE
-    while not stop.is_set() and kernels and (process := getattr(kernels[0].provisioner, "process", None)) is not None:
-        try:
-            os.kill(process.pid, signal.SIGINT if time.monotonic() < deadline else signal.SIGKILL)
-        except ProcessLookupError:
-            return
-        stop.wait(1.0)
-
-
-@contextmanager
-def _forwarded(kernels: list):
-    """Pass SIGTERM and SIGINT on to the kernel instead of dying with it unsaved; yields the signals that came."""
-    came, over = [], threading.Event()
-    if threading.current_thread() is not threading.main_thread():
-        yield came
-        return
-
-    def forward(number, _):
-        if not came:
-            threading.Thread(target=_interrupt, args=(kernels, over), daemon=True).start()
-        came.append(number)
-    old = {s: signal.signal(s, forward) for s in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield came
-    finally:
-        over.set()
-        for s, handler in old.items():
-            signal.signal(s, handler)
+    while not stop.is_set():
+        for process in filter(None, (getattr(k.provisioner, "process", None) for k in kernels)):
+            with suppress(ProcessLookupError):
+                os.kill(process.pid, signal.SIGINT if time.monotonic() < deadline else signal.SIGKILL)
+        stop.wait(.5)
 
 
 def _one_line(message: str, code: int = 1):
@@ -75,16 +53,30 @@ class PapersEngine:
     def execute_notebook(cls, nb, kernel_name, **kw):
         """Run `nb` as papermill's default engine does; a user's mistake ends in one line."""
         from papermill.engines import NBClientEngine
-        kernels = []
+        kernels, came, over, died = [], [], threading.Event(), False
+
+        def forward(number):
+            """Pass the first signal on to the kernel instead of dying with it unsaved."""
+            if not came:
+                threading.Thread(target=_interrupt, args=(kernels, over), daemon=True).start()
+            came.append(number)
         try:
             runs.check(nb, nb.metadata.papermill["parameters"])
         except UserError as e:
             raise _one_line(str(e)) from None
-        with _forwarded(kernels) as came:
-            nb = NBClientEngine.execute_notebook(nb, kernel_name, kernel_manager_class=_kernel_manager(kernels), coalesce_streams=True, **kw)
+        with on_signals(forward):
+            try:
+                NBClientEngine.execute_notebook(nb, kernel_name, kernel_manager_class=_kernel_manager(kernels), coalesce_streams=True, **kw)
+            except Exception:
+                if not came:
+                    raise
+                died = True  # of the signal, while it started
+            finally:
+                over.set()
         errors = [o for c in nb.cells for o in c.get("outputs", []) if o.output_type == "error"]
-        if came:
-            raise _one_line(f"stopped by {signal.Signals(came[0]).name}; {errors[0].evalue if errors else 'every cell had run'}; the same command goes on", 128 + came[0])
+        if came and (died or errors):
+            why = errors[0].evalue if errors else "before the training began"
+            raise _one_line(f"stopped by {came[0].name}; {why}; the same command goes on", 128 + came[0])
         if errors and errors[0].ename == "UserError":
             raise _one_line(errors[0].evalue)
         return nb

@@ -1,7 +1,10 @@
-"""Mistakes a user can mend, told in one line."""
+"""Mistakes a user can mend, told in one line, and signals a user sends, answered in order."""
 import importlib
+import signal
+import threading
+from contextlib import contextmanager
 
-__all__ = ["UserError", "need"]
+__all__ = ["UserError", "need", "on_signals"]
 
 
 class UserError(ValueError):
@@ -14,3 +17,15 @@ def need(module: str, extra: str):
         return importlib.import_module(module)
     except ImportError:
         raise UserError(f"{module.split('.')[0]} is not installed: pip install 'papers_nb[{extra}]'") from None
+
+
+@contextmanager
+def on_signals(answer):
+    """Call `answer` with the `signal.Signals` at SIGTERM and SIGINT while the block runs; in a side thread nothing changes."""
+    main = threading.current_thread() is threading.main_thread()
+    old = {s: signal.signal(s, lambda n, _: answer(signal.Signals(n))) for s in (signal.SIGTERM, signal.SIGINT) if main}
+    try:
+        yield
+    finally:
+        for s, handler in old.items():
+            signal.signal(s, handler)

@@ -3,7 +3,6 @@ import importlib
 import itertools
 import os
 import shlex
-import signal
 import subprocess
 import sys
 import threading
@@ -14,7 +13,7 @@ from functools import cache
 from pathlib import Path
 
 from papers_nb import runs
-from papers_nb.errors import UserError
+from papers_nb.errors import UserError, on_signals
 
 __all__ = ["Task", "expand", "run", "tasks"]
 
@@ -77,7 +76,7 @@ def tasks(notebook: str, grid: str, given: dict[str, str]) -> list[Task]:
     """The runs of a grid, written out or named in settings.ini; `given` parameters hold for all of them."""
     paper, found = notebook.split("/")[0], []
     if "=" not in grid and grid:
-        known = runs.grids(paper)
+        known = runs.presets(paper, "grid:")
         if grid not in known:
             raise UserError(f"no grid {grid!r}; {paper} has {', '.join(known) or 'none'}, or write one: 'norm=bn-joint,adab2n;seed=0..9'")
         grid = ";".join(f"{k}={v}" for k, v in known[grid].items())
@@ -92,45 +91,35 @@ def tasks(notebook: str, grid: str, given: dict[str, str]) -> list[Task]:
 
 def run(todo: list[Task], workers: int = 1, gpus: list[str] | None = None, fresh: bool = False) -> list[Task]:
     """Run what is not done, `workers` at once, one GPU each if `gpus` are named; returns the runs that failed."""
-    states = [t.status() for t in todo]
-    open_tasks = [(t, s) for t, s in zip(todo, states) if s != "done" and (fresh or s != "other code")]
-    failed, processes, free = [t for t, s in zip(todo, states) if s == "other code" and not fresh], set(), list(gpus or [])
+    states = {t.name: t.status() for t in todo}
+    failed, processes = [t for t in todo if states[t.name] == "other code" and not fresh], set()
+    left = [t for t in todo if states[t.name] != "done" and t not in failed]
     for t in failed:
         print(f"refused  {t.name}: finished by other code; --fresh keeps the old folder aside and starts anew", flush=True)
-    print(f"{len(todo)} runs: {states.count('done')} done, {len(open_tasks)} to run, {workers} at once", flush=True)
-    stopped, ended = threading.Event(), itertools.count(1)
+    print(f"{len(todo)} runs: {len(todo) - len(left) - len(failed)} done, {len(left)} to run, {workers} at once", flush=True)
+    stopped, ended, free = threading.Event(), itertools.count(1), list(itertools.islice(itertools.cycle(gpus or [""]), workers))
 
-    def one(item):
-        task, state = item
+    def one(task):
         if stopped.is_set():
             return
-        gpu = free.pop() if gpus else None
-        env = {**os.environ, **({"CUDA_VISIBLE_DEVICES": gpu} if gpu else {})}
+        gpu, began = free.pop(), time.monotonic()
         task.folder.mkdir(parents=True, exist_ok=True)
-        began = time.monotonic()
-        process = subprocess.Popen(task.command(state == "other code"), env=env, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+        process = subprocess.Popen(task.command(fresh), env={**os.environ, **({"CUDA_VISIBLE_DEVICES": gpu} if gpu else {})}, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         processes.add(process)
-        errors = process.communicate()[1]
+        why = process.communicate()[1].strip().splitlines()[-1:]
         processes.discard(process)
-        if gpu:
-            free.append(gpu)
+        free.append(gpu)
         if process.returncode:
             failed.append(task)
-        what = "failed" if process.returncode else "done"
-        why = f": {errors.strip().splitlines()[-1]}" if process.returncode and errors.strip() else ""
-        print(f"[{next(ended)}/{len(open_tasks)}] {what}  {task.name}  {time.monotonic() - began:.0f} s{why}", flush=True)
+        what = f"failed  {task.name}: {' '.join(why)}" if process.returncode else f"done  {task.name}"
+        print(f"[{next(ended)}/{len(left)}] {what}  ({time.monotonic() - began:.0f} s)", flush=True)
 
-    def stop(number, _):
+    def stop(number):
         stopped.set()
         for process in processes:
             process.send_signal(number)
-    old = {s: signal.signal(s, stop) for s in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        with ThreadPoolExecutor(workers) as pool:
-            list(pool.map(one, open_tasks))
-    finally:
-        for s, handler in old.items():
-            signal.signal(s, handler)
+    with on_signals(stop), ThreadPoolExecutor(workers) as pool:
+        list(pool.map(one, left))
     if stopped.is_set():
         raise UserError("stopped; running ones have saved, and the same command goes on")
     return failed

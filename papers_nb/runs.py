@@ -7,29 +7,24 @@ import json
 import math
 import os
 import re
-import signal
 import socket
 import sys
-import threading
 import time
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from papers_nb.core.data import checksum, write_atomically
-from papers_nb.errors import UserError, need
+from papers_nb.errors import UserError, need, on_signals
 
-__all__ = ["Run", "check", "grids", "notebook", "notebooks", "open", "parameters", "preset", "presets", "read_record", "records", "root", "run_name", "validate"]
+__all__ = ["Run", "check", "notebook", "notebooks", "open", "parameters", "preset", "presets", "read_record", "records", "root", "run_name", "validate"]
 
 HERE = Path(__file__).parent
 NOTEBOOKS = HERE / "nbs" if (HERE / "nbs").exists() else HERE.parent / "nbs"
 OPERATIONAL = ("device", "threads", "save_every", "fresh")  # recorded, but no part of what was asked
 LOCK_WAIT = 30.0  # seconds that a second process waits for a run folder
 
-
-# ---- notebooks, presets, grids ----
 
 def notebooks() -> dict[str, Path]:
     """Every packaged notebook by its numberless name: `adab2n/train` → `.../adab2n/30_train.ipynb`."""
@@ -53,16 +48,10 @@ def _settings() -> configparser.ConfigParser:
     return settings
 
 
-def presets(paper: str) -> dict[str, dict[str, str]]:
-    """The presets of a paper, name → parameters, from settings.ini."""
-    return {name.removeprefix(f"{paper}/"): dict(section) for name, section in _settings().items()
-            if name.startswith(f"{paper}/") and not name.startswith(f"{paper}/grid:")}
-
-
-def grids(paper: str) -> dict[str, dict[str, str]]:
-    """The named grids of a paper, name → parameter values, from settings.ini."""
-    return {name.removeprefix(f"{paper}/grid:"): dict(section) for name, section in _settings().items()
-            if name.startswith(f"{paper}/grid:")}
+def presets(paper: str, kind: str = "") -> dict[str, dict[str, str]]:
+    """The presets of a paper in settings.ini, name → parameters; its grids with kind `grid:`."""
+    prefix = f"{paper}/{kind}"
+    return {name.removeprefix(prefix): dict(section) for name, section in _settings().items() if name.startswith(prefix) and (kind or ":" not in name)}
 
 
 def preset(name: str) -> dict[str, str]:
@@ -73,8 +62,6 @@ def preset(name: str) -> dict[str, str]:
         raise UserError(f"no preset {name!r}; there are {', '.join(f'{paper}/{k}' for k in known) or 'none for ' + repr(paper)}")
     return known[short]
 
-
-# ---- parameters ----
 
 @dataclass(frozen=True)
 class Parameter:
@@ -152,8 +139,6 @@ def _injected(namespace: dict) -> set[str]:
     return {t.id for c in cells for n in ast.parse(c).body if isinstance(n, ast.Assign) for t in n.targets if isinstance(t, ast.Name)}
 
 
-# ---- run folders ----
-
 def root() -> Path:
     """Where run folders live: `PAPERS_NB_RUNS`, else ./runs."""
     return Path(os.environ.get("PAPERS_NB_RUNS", "runs")).absolute()
@@ -202,8 +187,6 @@ class Run:
     def __repr__(self):
         return f"<run {self.name}: {'done' if self.done else 'open'}>"
 
-    # -- the folder --
-
     def _lock(self):
         """Hold the folder, so that two processes never write it; with `fresh` what lay there is kept aside."""
         filelock = need("filelock", "run")
@@ -212,7 +195,7 @@ class Run:
         try:
             self.lock.acquire(timeout=LOCK_WAIT)
         except filelock.Timeout:
-            raise UserError(f"run {self.name} is held by {holder.read_text()}; wait for it or stop it") from None
+            raise UserError(f"run {self.name} is held by {holder.read_text() if holder.exists() else 'another process'}; wait for it or stop it") from None
         holder.write_text(f"process {os.getpid()} on {socket.gethostname()}")
         if self.params.get("fresh") and (self.record or self.checkpoints.files()):
             old = next(p for i in range(1, 10**6) if not (p := self.folder.with_name(f"{self.folder.name}.old{i}")).exists())
@@ -236,8 +219,6 @@ class Run:
         file = self.folder / "metrics.jsonl"
         return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()] if file.exists() else []
 
-    # -- the loop --
-
     def steps(self, total: int, state: dict[str, Any]):
         """Yield the step numbers still to do, up to `total`; `state` holds objects with `state_dict` and `load_state_dict`."""
         self.code = self._train.code_hash(sys._getframe(1), self.notebook)
@@ -260,7 +241,7 @@ class Run:
         saved, metrics = self.checkpoints.load(self.device), self.folder / "metrics.jsonl"
         if saved:
             for key, ours in self._meta().items():
-                if saved["meta"][key] != ours:
+                if saved["meta"][key] != ours and not self.done:
                     raise self._foreign("begun", f"{key} {saved['meta'][key]}", f"{key} {ours}")
             for name, part in state.items():
                 part.load_state_dict(saved["state"][name])
@@ -277,7 +258,7 @@ class Run:
     def _steps(self, start, total, state):
         every, saved = self.params.get("save_every", 60), time.monotonic()
         self._since, self._rows = saved, (self.folder / "metrics.jsonl").open("ab", buffering=0)
-        with self._signals() as stop, self._rows:
+        with on_signals((stop := []).append), self._rows:
             for step in self._train.bar(range(start, total), self.notebook):
                 self.step = step
                 self._train.seed_all(self.seed, "step", step)
@@ -299,7 +280,7 @@ class Run:
 
     def log(self, **values) -> None:
         """Write one row of numbers for the present step; a number that is not finite stops the run and keeps its last good state."""
-        row = {"step": self.step, **{k: _plain(v) for k, v in values.items()}}
+        row = {"step": self.step, **{k: self._train.plain(v) for k, v in values.items()}}
         for name, value in row.items():
             if isinstance(value, float) and not math.isfinite(value):
                 raise self._not_finite(name, value)
@@ -313,20 +294,6 @@ class Run:
         self.fail(error)
         return error
 
-    @contextmanager
-    def _signals(self):
-        """Turn SIGTERM and SIGINT into a wish that the loop grants between two steps."""
-        stop = []
-        if threading.current_thread() is not threading.main_thread():
-            yield stop
-            return
-        old = {s: signal.signal(s, lambda n, _: stop.append(signal.Signals(n))) for s in (signal.SIGTERM, signal.SIGINT)}
-        try:
-            yield stop
-        finally:
-            for s, handler in old.items():
-                signal.signal(s, handler)
-
     def _watch_cells(self):
         """In a notebook: close a loop that a cell left, and record the error of the cell that broke the run."""
         shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
@@ -339,8 +306,6 @@ class Run:
             if self.lock.is_locked and isinstance(result.error_in_exec, Exception):
                 self.fail(result.error_in_exec)
         shell.events.register("post_run_cell", after)
-
-    # -- the record --
 
     def _write_record(self, **parts):
         resumes = self.folder / "resumes.jsonl"
@@ -371,18 +336,13 @@ class Run:
         return self.record
 
     def fail(self, error: BaseException) -> None:
-        """Record that the run broke off and why; its checkpoints stay."""
+        """Record that the run broke off and why; its checkpoints stay, and so does the record of a run that was done."""
         try:
-            self._write_record(status="failed", error=f"{type(error).__name__}: {error}", selection="", steps=len(self.metrics), first_losses=[], series={}, metrics={})
+            if not self.done:
+                self._write_record(status="failed", error=f"{type(error).__name__}: {error}", selection="", steps=len(self.metrics), first_losses=[], series={}, metrics={})
         except UserError as full:
             print(full)
         self.lock.release(force=True)
-
-
-def _plain(value):
-    """A number, or nested lists of numbers, from whatever `log` is given."""
-    value = value.tolist() if hasattr(value, "tolist") else value
-    return [_plain(v) for v in value] if isinstance(value, (list, tuple)) else float(value)
 
 
 def validate(record: dict) -> None:

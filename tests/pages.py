@@ -1,7 +1,8 @@
 """Pages as files: run them, clean them, export them, write their twins, and hold stored outputs against fresh ones.
 
 `python tests/pages.py page adab2n/layer` does it for one page, `refresh` for all, `sync` writes every generated file anew,
-`gate` runs a copy of every page and compares, `bench` runs the benchmarks."""
+`gate` runs a copy of every page and compares, `bench` runs the benchmarks,
+`records adab2n` keeps the finished runs below the run root as the records of a paper."""
 import argparse
 import json
 import math
@@ -33,6 +34,26 @@ def find(name, root=ROOT):
         if name in (short, page.relative_to(root / "nbs").with_suffix("").as_posix()):
             return page
     sys.exit(f"no page {name!r}; there are {', '.join(p.relative_to(root / 'nbs').with_suffix('').as_posix() for p in sources(root))}")
+
+
+def exports(root=ROOT):
+    """Module → the notebooks that export to it, both as paths without suffix."""
+    found = {}
+    for page in sources(root):
+        for cell in json.loads(page.read_text())["cells"]:
+            for module in re.findall(r"^#\| default_exp (\S+)", "".join(cell["source"]), re.M):
+                found.setdefault(module.replace(".", "/"), []).append(page.name)
+    return found
+
+
+def records(paper, root=ROOT):
+    """Keep the finished runs at hand as the records that the site quotes."""
+    from papers_nb import runs
+    for file in runs.root().glob(f"{paper}-*/*/record.json"):
+        if json.loads(file.read_text())["status"] == "done":
+            to = root / "nbs" / paper / "records" / f"{file.parent.name}.json"
+            to.parent.mkdir(exist_ok=True)
+            shutil.copy(file, to)
 
 
 def twin(page, root=ROOT):
@@ -92,6 +113,27 @@ def sync(root=ROOT):
         tidy(page, root)
     shutil.rmtree(root / "nbs" / "_text", ignore_errors=True)
     twins(pages, root)
+    readme(root)
+
+
+def readme(root=ROOT):
+    """README.md from the stored outputs of the home page; its pictures go to nbs/assets."""
+    import nbformat
+    from nbconvert import MarkdownExporter
+    nb = nbformat.read(root / "nbs" / "index.ipynb", as_version=4)
+    nb.cells = [c for c in nb.cells if not c.source.startswith("#| hide")]
+    for cell in (c for c in nb.cells if c.cell_type == "code"):
+        shown = "#| echo: false" not in cell.source
+        cell.source = re.sub(r"^#\|.*\n", "", cell.source, flags=re.M) if shown else ""
+    text, resources = MarkdownExporter().from_notebook_node(nb, {"unique_key": "readme", "output_files_dir": "nbs/assets"})
+    for name, data in resources["outputs"].items():
+        (root / name).parent.mkdir(parents=True, exist_ok=True)
+        (root / name).write_bytes(data)
+    text = re.sub(r"```python\n+```", "", text)
+    text = re.sub(r"\]\((?!http|#|nbs/)([^)]+\.ipynb)", r"](nbs/\1", text)
+    alt = iter(re.findall(r'^#\| fig-alt: "(.*)"', (root / "nbs/_text/index.py").read_text().replace("# #|", "#|"), re.M))
+    text = re.sub(r"!\[png\]", lambda _: f"![{next(alt)}]", text)
+    (root / "README.md").write_text("<!-- made from nbs/index.ipynb -->\n" + re.sub(r"\n{3,}", "\n\n", text).strip() + "\n")
 
 
 def twins(pages, root=ROOT):
@@ -191,13 +233,15 @@ def page(name, root=ROOT):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("what", choices=["page", "refresh", "sync", "gate", "bench"])
+    parser.add_argument("what", choices=["page", "refresh", "sync", "gate", "bench", "records"])
     parser.add_argument("name", nargs="?", help="the page, adab2n/layer")
     args = parser.parse_args()
     if args.what == "page":
         sys.exit(page(args.name))
     if args.what == "sync":
         sync()
+    elif args.what == "records":
+        records(args.name)
     elif args.what == "bench":
         for p in sources():
             if p.name.startswith("5"):

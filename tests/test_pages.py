@@ -60,24 +60,13 @@ def test_a_module_without_notebook_is_noticed(house):
     assert out_of_sync(house) == ["papers_nb/core/ghost.py"]
 
 
-def exported(root):
-    """Module → the notebooks that export to it."""
-    found = {}
-    for page in pages.sources(root):
-        for cell in json.loads(page.read_text())["cells"]:
-            for line in "".join(cell["source"]).splitlines():
-                if line.startswith("#| default_exp"):
-                    found.setdefault(line.split()[2], []).append(page.name)
-    return found
-
-
 def test_every_module_has_one_notebook():
-    assert {m: p for m, p in exported(pages.ROOT).items() if len(p) > 1} == {}
+    assert {m: p for m, p in pages.exports().items() if len(p) > 1} == {}
 
 
 def test_two_notebooks_with_one_module_are_noticed(house):
     edit(house / "nbs/core/plots.ipynb", "default_exp core.plots", "default_exp core.stats")
-    assert {m: len(p) for m, p in exported(house).items() if len(p) > 1} == {"core.stats": 2}
+    assert {m: len(p) for m, p in pages.exports(house).items() if len(p) > 1} == {"core/stats": 2}
 
 
 def test_numberless_names_are_unique():

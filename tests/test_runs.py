@@ -88,7 +88,7 @@ def test_every_preset_and_grid_fits_its_notebook():
     for paper in ("adab2n",):
         for name, values in runs.presets(paper).items():
             assert runs.check(f"{paper}/train", values), name
-        for name in runs.grids(paper):
+        for name in runs.presets(paper, "grid:"):
             assert grid.tasks(f"{paper}/train", name, {})
 
 
@@ -214,6 +214,21 @@ def test_a_finished_run_is_returned_and_not_trained_again():
     again = open_run()
     fit(again, net, noise)
     assert again.done and same((again, net, noise), alone()) and again.finish({}, "")["ended"] == first.record["ended"]
+
+
+def test_an_error_after_the_end_does_not_undo_the_record():
+    run = finished()
+    run.fail(ValueError("a slip in a later cell"))
+    assert run.done
+
+
+def test_a_finished_run_can_be_read_on_another_device_or_thread_count():
+    finished()
+    net, noise = fresh_parts()
+    again = open_run(threads=2)
+    fit(again, net, noise)
+    train.setup("cpu", 1)
+    assert same((again, net, noise), alone())
 
 
 def edited_fit(old, new):

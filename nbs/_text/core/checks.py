@@ -11,6 +11,9 @@
 
 # %%
 #| export
+import json
+from pathlib import Path
+
 from papers_nb.errors import UserError
 
 
@@ -43,6 +46,33 @@ raises(half, 3)
 # %%
 try: raises(half, 4)
 except AssertionError as e: print(str(e)[-34:])
+
+# %% [markdown]
+# ## The ledger
+#
+# What a page claims and how it was checked is stored in the page, as an output that a program can read. The ledger is the set of these outputs.
+
+# %%
+#| exports
+CLAIM = 'application/vnd.papers_nb.claim+json'
+
+def ledger(
+    notebooks: dict[str, Path], # name → file
+)->list[dict]: # every claim, with the name of its page
+    "Read the claims that are stored in the outputs of notebooks. Source: ours."
+    pages = {name: json.loads(path.read_text(encoding='utf-8')) for name, path in notebooks.items()}
+    return [{'page': name, **out['data'][CLAIM]} for name, nb in pages.items() for cell in nb['cells'] for out in cell.get('outputs', []) if CLAIM in out.get('data', {})]
+
+
+# %%
+#| hide
+import tempfile
+
+# %%
+page = {'cells': [{'outputs': [{'data': {CLAIM: {'id': 'sum.even', 'statement': 'Two odd numbers have an even sum.'}}}]}]}
+path = Path(tempfile.mkdtemp())/'page.ipynb'
+path.write_text(json.dumps(page))
+ledger({'sums/page': path})
 
 # %% [markdown]
 # ## Where it lives

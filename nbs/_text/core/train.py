@@ -182,11 +182,11 @@ class Checkpoint:
         state: dict, # name → state dict
         meta: dict,  # plain values: who wrote it
     ):
-        "Write one generation, then drop the oldest; raises `UserError` on a full disk, the older ones untouched."
+        "Write one generation, then drop the oldest and what a killed process left unfinished; raises `UserError` on a full disk, the older ones untouched."
         torch.save(dict(step=step, state=state, meta=meta), buffer := io.BytesIO())
         data = buffer.getvalue()
         write_atomically(self.folder/f'{step:09d}-{hashlib.sha256(data).hexdigest()[:16]}.pt', data)
-        for old in self.files()[:-self.keep]: old.unlink()
+        for old in [*self.files()[:-self.keep], *self.folder.glob('.*.pt.*')]: old.unlink()
 
     def load(self,
         device: str='cpu', # where tensors go
@@ -230,6 +230,23 @@ def not_finite(
 
 # %%
 not_finite({'net': {'weight': torch.ones(2), 'bias': torch.tensor([0., torch.inf])}})
+
+
+# %% [markdown]
+# What is logged are numbers and lists of numbers, whatever they came as:
+
+# %%
+#| exports
+def plain(
+    value, # a number, a tensor, an array, or nested lists of them
+): # float, or nested lists of float
+    "Numbers as JSON can hold them."
+    value = value.tolist() if hasattr(value, 'tolist') else value
+    return [plain(v) for v in value] if isinstance(value, (list, tuple)) else float(value)
+
+
+# %%
+plain(torch.tensor(2.5)), plain([np.float64(1), torch.arange(2)])
 
 
 # %% [markdown]

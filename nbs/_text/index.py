@@ -1,0 +1,139 @@
+# %% [markdown]
+# # papers_nb
+#
+# > Five papers taken apart and put back together, so that you can believe every line.
+
+# %% [markdown]
+# Each paper is a folder of notebooks: derivations that are checked by code, parts that can be imported, trainings that run in batches and survive a kill, and results computed from their records. The function that a page explains is the function that a training calls and that `pip install papers_nb` delivers.
+#
+# | you are | start with |
+# |---|---|
+# | a **reader** | the pages of a paper, in the order of their numbers: [tasks that arrive one after the other](adab2n/20_data.ipynb), [balanced batch normalization](adab2n/21_layer.ipynb) |
+# | a **runner** | [run one notebook](#run-one-notebook), then a [grid](#run-many) |
+# | an **importer** | [use a part](#use-a-part) |
+
+# %%
+#| hide
+import matplotlib.pyplot as plt
+from IPython.display import Markdown
+from papers_nb import runs
+from papers_nb.core.checks import ledger
+from papers_nb.core.plots import COLORS, theme
+from papers_nb.core.stats import interval, paired
+
+# %%
+#| hide
+theme()
+names = {'bn-separate': 'new and old images\napart', 'bn-joint': 'new and old images\ntogether', 'adab2n': 'AdaB²N'}
+found = [r for r in runs.records('adab2n') if r['parameters']['norm'] in names and r['parameters']['host'] == 'derpp']
+by = {n: {r['seed']: r['metrics']['class_il']['value'] for r in found if r['parameters']['norm'] == n} for n in names}
+seeds = sorted(set.intersection(*(set(v) for v in by.values())))
+
+# %%
+#| label: fig-norms
+#| fig-cap: "Accuracy on all ten digits after learning them two at a time, one grey line a seed."
+#| fig-alt: "Normalising new and old images together instead of apart lifts the accuracy of every seed; AdaB²N adds little to that."
+#| classes: figcard
+#| echo: false
+fig, ax = plt.subplots(figsize=(6.4, 3.4))
+for s in seeds: ax.plot(range(3), [by[n][s] for n in names], color='#bbbbbb', lw=.8, zorder=1)
+for x, (n, color) in enumerate(zip(names, (COLORS['orange'], COLORS['sky'], COLORS['blue']))):
+    ax.scatter([x]*len(seeds), [by[n][s] for s in seeds], color=color, s=18, zorder=2)
+    i = interval([by[n][s] for s in seeds])
+    ax.errorbar([x + .12], [i.mean], [i.half], fmt='o', color=color, capsize=4, ms=7)
+ax.set(xticks=range(3), xticklabels=names.values(), ylabel='Class-IL accuracy [%]', xlim=(-.4, 2.5))
+
+# %%
+#| echo: false
+gain = {a + b: paired([by[a][s] for s in seeds], [by[b][s] for s in seeds]) for a, b in (('bn-joint', 'bn-separate'), ('adab2n', 'bn-joint'))}
+joint, weights = gain.values()
+says = 'which includes zero' if weights.low <= 0 <= weights.high else 'which excludes zero'
+Markdown(f'From our own runs, {len(seeds)} seeds: normalising new and replayed digits in **one** batch instead of two is worth **{joint}** points of accuracy; what AdaB²N adds to that is {weights} points, {says} (paired 95 % intervals). Where the gain of a method comes from is the kind of question these pages ask.')
+
+# %% [markdown]
+# ## Two commands
+#
+# On a fresh machine with Python 3.11 or newer, git and make:
+#
+# ```sh
+# git clone https://github.com/OWNER/papers_nb && cd papers_nb
+# make demo    # six small trainings, a table with intervals: about a minute after the install
+# make test    # every page run again and compared, kills and resumes, the built wheel: about ten minutes
+# ```
+#
+# Both make `.venv` and install what `constraints.txt` pins. On Linux, PyPI's torch brings CUDA, several GB. For a CPU-only torch:
+#
+# ```sh
+# PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make demo
+# ```
+#
+# For another CUDA version put that version's index there, for example `https://download.pytorch.org/whl/cu128`. Linux and macOS are supported. On Windows use WSL: run folders and kernels rely on POSIX signals and sockets.
+#
+# ## Use a part
+#
+# ```sh
+# pip install papers_nb          # torch, numpy, safetensors, nothing else
+# pip install 'papers_nb[run]'   # what the trainings need
+# ```
+
+# %%
+import torch
+from papers_nb.adab2n import AdaB2N, batch_tasks, end_task
+
+norm = AdaB2N(num_features=3, tasks=2)
+norm(torch.randn(8, 3, 4, 4))               # first task: a batch norm
+end_task(norm)
+
+tasks = torch.tensor([1]*6 + [0]*2)         # six new samples, two replayed ones
+x = torch.randn(8, 3, 4, 4) + 5*tasks.view(-1, 1, 1, 1)
+with batch_tasks(norm, tasks): y = norm(x)
+[round(y[tasks == t].mean().item(), 1) for t in (0, 1)]
+
+# %% [markdown]
+# ## Run one notebook
+#
+# ```sh
+# papermill --engine papers papers://adab2n/train.ipynb out.ipynb -p norm bn-joint -p seed 1
+# papermill --engine papers papers://adab2n/train.ipynb out.ipynb -f papers://adab2n/split-digits.yaml
+# ```
+#
+# It takes about ten seconds on a CPU and needs no download. The run is a folder below `runs/`, with the record, the metrics and the weights. Kill it and start it again: it goes on where it stopped and ends with the same bits. A misspelt parameter stops it before it starts and names what there is. The same notebook runs by Run All in Jupyter or VS Code.
+#
+# ## Run many
+#
+# ```sh
+# papers_nb grid adab2n/train --grid 'norm=bn-separate,bn-joint,adab2n;seed=0..9' --workers 2
+# papers_nb results adab2n
+# ```
+#
+# A grid skips what is done and goes on after a kill. `--list` prints its papermill commands for `xargs`, GNU parallel or make; `--task N` runs the N-th, for a Slurm array; `--gpus 0-3` gives each run a GPU.
+#
+# ## Change a formula
+#
+# Edit a cell, save, and
+#
+# ```sh
+# make page P=adab2n/layer
+# ```
+#
+# runs that page, stores its outputs, exports its module, writes its text twin in `nbs/_text` and compares. In a notebook cell the same is `!make -C ../.. page P=adab2n/layer`; reload the notebook afterwards.
+#
+# ## The five papers
+
+# %%
+#| echo: false
+papers = {'lirdrec': ('LIRDRec', 'Why does BPR push modality features aside?'), 'pcpg': ('PCPG', 'What does a policy gradient add to lip-reading?'),
+          'occsdf': ('Occ-SDF Hybrid', 'Why do thin chair legs vanish from a reconstructed room?'), 'krrst': ('KRR-ST', 'Can a data set without labels be distilled?'),
+          'adab2n': ('AdaB²N', 'Whose statistics does a batch norm remember?')}
+def status(key):
+    pages = [n for n in runs.notebooks() if n.startswith(f'{key}/')]
+    if not pages: return 'not begun'
+    return f'{len(pages)} pages, {len(ledger({n: runs.notebook(n) for n in pages}))} claims, {len(list((runs.NOTEBOOKS/key/"records").glob("*.json")))} run records'
+Markdown('\n'.join(['| paper | question | status |', '|---|---|---|', *[f'| {t} | {q} | {status(k)} |' for k, (t, q) in papers.items()]]))
+
+# %% [markdown]
+# ## Cite
+#
+# `CITATION.cff` says how to cite this project. Each paper's own authors are named on its pages; please cite them for their ideas.
+#
+# Code and text: Apache-2.0. Data sets keep their own terms, listed on [their page](core/data.ipynb).

@@ -1,0 +1,186 @@
+"""Data that cannot be had, is not what it should be, or would do harm: one line each, nothing lost."""
+import hashlib
+import http.server
+import io
+import pickle
+import subprocess
+import sys
+import tarfile
+import threading
+
+import numpy as np
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from papers_nb.core import data
+from papers_nb.errors import UserError
+
+RNG = np.random.default_rng(0)
+
+
+class Python2Pickler(pickle._Pickler):
+    """Writes strings of bytes as Python 2 did, as the official files hold them."""
+    def save_string(self, text):
+        self.write(pickle.BINSTRING + len(text).to_bytes(4, "little") + text)
+        self.memoize(text)
+    dispatch = {**pickle._Pickler.dispatch, bytes: save_string}  # noqa: RUF012
+
+
+def batch(n, seed):
+    """A CIFAR batch of random images as the official pickles hold it."""
+    rng = np.random.default_rng(seed)
+    content = {b"data": rng.integers(0, 256, (n, 3072), dtype=np.uint8), b"labels": rng.integers(0, 10, n).tolist()}
+    Python2Pickler(out := io.BytesIO(), protocol=2).dump(content)
+    return out.getvalue().replace(b"numpy._core.multiarray", b"numpy.core.multiarray")
+
+
+def archive(files):
+    """Bytes of a .tar.gz."""
+    with tarfile.open(fileobj=(out := io.BytesIO()), mode="w:gz") as t:
+        for name, content in files.items():
+            info = tarfile.TarInfo(name)
+            info.size = len(content)
+            t.addfile(info, io.BytesIO(content))
+    return out.getvalue()
+
+
+GOOD = {"c/train": batch(20, 1), "c/test": batch(5, 2)}
+
+
+@pytest.fixture
+def cifar(tmp_path, monkeypatch):
+    """A server with a tiny set in the official format, and a function that puts another archive or card there."""
+    monkeypatch.setenv("PAPERS_NB_CACHE", str(tmp_path / "cache"))
+    folder = tmp_path / "www"
+    folder.mkdir()
+    handler = type("Quiet", (http.server.SimpleHTTPRequestHandler,), {"log_message": lambda *a: served.append(a[3]), "__init__": lambda s, *a, **k: http.server.SimpleHTTPRequestHandler.__init__(s, *a, directory=str(folder), **k)})
+    served, server = [], http.server.ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+
+    def put(content, md5=None, url=None):
+        (folder / "tiny.tar.gz").write_bytes(content)
+        batches = {s: pickle.loads(GOOD[f"c/{s}"], encoding="bytes") for s in ("train", "test")}  # noqa: S301 - our own bytes
+        sums = {s: data.content(b[b"data"].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1), np.array(b[b"labels"], dtype=np.uint8))[1] for s, b in batches.items()}
+        monkeypatch.setitem(data.CARDS, "tiny", data.Card("Tiny CIFAR", (32, 32, 3), 10, (.5,) * 3, (.2,) * 3, sums, {"train": 20, "test": 5}, "none", "us",
+            url or f"http://127.0.0.1:{server.server_port}/tiny.tar.gz", md5 or hashlib.md5(content).hexdigest(), len(content), parts={"train": ["c/train"], "test": ["c/test"]}))
+        return served
+    yield put
+    server.shutdown()
+
+
+def cached():
+    """Names in the cache, locks left out."""
+    return sorted(p.name for p in data.cache().glob("*") if p.suffix != ".lock")
+
+
+def test_the_official_route_gives_verified_arrays_in_one_order(cifar):
+    cifar(archive(GOOD))
+    x, y = data.load("tiny", "train")
+    assert x.shape == (20, 32, 32, 3) and x.dtype == np.uint8 and y.shape == (20,)
+    with np.load(data.npz("tiny", "train")) as stored:
+        swapped = {k: v[::-1] for k, v in stored.items()}
+    np.savez(data.npz("tiny", "train"), **swapped)
+    again = data.load("tiny", "train")
+    assert np.array_equal(x, again[0]) and np.array_equal(y, again[1])
+
+
+def test_ninety_first_runs_make_one_download(cifar):
+    served = cifar(archive(GOOD))
+    threads = [threading.Thread(target=data.fetch, args=("tiny",)) for _ in range(9)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert len(served) == 1 and len(data.fetch("tiny")) == 2
+
+
+def refusal(*words):
+    """The fetch is refused in one line with these words, and no array is left in the cache."""
+    with pytest.raises(UserError) as e:
+        data.load("tiny", "train")
+    assert all(w in str(e.value) for w in words) and "\n" not in str(e.value), str(e.value)
+    assert not any(n.endswith(".npz") for n in cached())
+
+
+def test_offline_names_file_address_checksum_and_folder(cifar):
+    cifar(archive(GOOD), url="http://127.0.0.1:9/tiny.tar.gz")
+    refusal("cannot download Tiny CIFAR", "put tiny.tar.gz (md5 ", "from http://127.0.0.1:9/tiny.tar.gz", str(data.cache()))
+
+
+def test_a_wrong_checksum_leaves_no_file(cifar):
+    cifar(archive(GOOD), md5="0" * 32)
+    refusal("wrong checksum")
+    assert cached() == []
+
+
+def test_a_wrong_file_put_by_hand_is_refused(cifar):
+    cifar(archive(GOOD))
+    data.cache().mkdir()
+    (data.cache() / "tiny.tar.gz").write_bytes(b"something else")
+    refusal("tiny.tar.gz has the wrong checksum", "delete it")
+
+
+@pytest.mark.parametrize("content,words", [
+    (archive(GOOD)[:-500], ("is not a whole archive", "delete it and fetch it again")),
+    (archive({**GOOD, "../x": b"1"}), ("archive member '../x' leaves the archive",)),
+    (archive({**GOOD, "/x": b"1"}), ("archive member '/x' leaves the archive",)),
+    (archive({**GOOD, "c/train": pickle.dumps(print)}), ("the pickle asks for builtins.print",)),
+    (archive({**GOOD, "c/train": GOOD["c/train"][:1000]}), ("not a whole pickle",)),
+    (archive({"c/train": GOOD["c/train"]}), ("holds no c/test",)),
+    (archive({**GOOD, "c/train": batch(20, 3)}), ("does not hold Tiny CIFAR train",))])
+def test_a_bad_archive_is_refused(cifar, content, words):
+    cifar(content)
+    with pytest.raises(UserError) as e:
+        data.load("tiny", "train")
+    assert all(w in str(e.value) for w in words) and "\n" not in str(e.value), str(e.value)
+
+
+def test_an_archive_that_unpacks_to_too_much_is_refused(tmp_path):
+    (tmp_path / "a.tar.gz").write_bytes(archive({"zeros": bytes(10**6)}))
+    with pytest.raises(UserError, match="1000000 bytes, more than the 1000 allowed"):
+        data.members(tmp_path / "a.tar.gz", limit=1000)
+
+
+def test_a_link_in_an_archive_is_refused(tmp_path):
+    with tarfile.open(tmp_path / "a.tar", "w") as t:
+        info = tarfile.TarInfo("passwd")
+        info.type, info.linkname = tarfile.SYMTYPE, "/etc/passwd"
+        t.addfile(info)
+    with pytest.raises(UserError, match="is a link or a device"):
+        data.members(tmp_path / "a.tar")
+
+
+def test_a_damaged_cache_says_what_to_delete(cifar):
+    cifar(archive(GOOD))
+    data.fetch("tiny")
+    file = data.npz("tiny", "train")
+    file.write_bytes(file.read_bytes()[:100])
+    with pytest.raises(UserError, match=r"tiny_train.npz cannot be read .*delete it"):
+        data.load("tiny", "train")
+
+
+def test_cards_are_readable_without_torch():
+    done = subprocess.run([sys.executable, "-c", "import sys; from papers_nb.core import data; data.checksum('cifar10'); print('torch' in sys.modules)"], capture_output=True, text=True)
+    assert done.stdout.strip() == "False"
+
+
+@given(st.integers(1, 12), st.integers(0, 2**31))
+@settings(max_examples=30, deadline=None)
+def test_content_does_not_depend_on_the_order(n, seed):
+    rng = np.random.default_rng(seed)
+    x, y, p = rng.integers(0, 3, (n, 1, 2, 1), dtype=np.uint8), rng.integers(0, 2, n, dtype=np.uint8), rng.permutation(n)
+    (a, s), (b, t) = data.content(x, y), data.content(x[p], y[p])
+    assert s == t and np.array_equal(x[a], x[p][b]) and np.array_equal(y[a], y[p][b])
+
+
+@given(st.integers(1, 5), st.integers(1, 3), st.integers(1, 6), st.integers(0, 3), st.booleans(), st.integers(0, 2**31))
+@settings(max_examples=50, deadline=None)
+def test_crop_flip_equals_one_image_at_a_time(n, c, side, pad, flip, seed):
+    x = torch.randint(1, 255, (n, c, side, side), dtype=torch.uint8)
+    out = data.crop_flip(x, pad, torch.Generator().manual_seed(seed), flip)
+    padded = torch.nn.functional.pad(x, (pad,) * 4)
+    for image, big in zip(out, padded):
+        views = [v for i in range(2 * pad + 1) for j in range(2 * pad + 1) for w in [big[:, i:i + side, j:j + side]] for v in ([w, w.flip(2)] if flip else [w])]
+        assert any(torch.equal(image, v) for v in views)
