@@ -122,6 +122,7 @@ def readme(root=ROOT):
     from nbconvert import MarkdownExporter
     nb = nbformat.read(root / "nbs" / "index.ipynb", as_version=4)
     nb.cells = [c for c in nb.cells if not c.source.startswith("#| hide")]
+    nb.metadata.language_info = {"name": "python"}
     for cell in (c for c in nb.cells if c.cell_type == "code"):
         shown = "#| echo: false" not in cell.source
         cell.source = re.sub(r"^#\|.*\n", "", cell.source, flags=re.M) if shown else ""
@@ -129,7 +130,7 @@ def readme(root=ROOT):
     for name, data in resources["outputs"].items():
         (root / name).parent.mkdir(parents=True, exist_ok=True)
         (root / name).write_bytes(data)
-    text = re.sub(r"```python\n+```", "", text)
+    text = re.sub(r"```python\n+```|^[ ]+$", "", text, flags=re.M)
     text = re.sub(r"\]\((?!http|#|nbs/)([^)]+\.ipynb)", r"](nbs/\1", text)
     alt = iter(re.findall(r'^#\| fig-alt: "(.*)"', (root / "nbs/_text/index.py").read_text().replace("# #|", "#|"), re.M))
     text = re.sub(r"!\[png\]", lambda _: f"![{next(alt)}]", text)
@@ -207,11 +208,8 @@ def gate(pages=None, root=ROOT):
         there = copy(Path(tmp), root)
         pages = [p for p in pages or sources(root) if not trains(p)]
         fresh = {p: there / p.relative_to(root) for p in pages}
-        keep = set(fresh.values())
-        for p in sources(there):
-            if p not in keep:
-                p.unlink()
-        done = call("nbdev-test", there / "nbs", "--save", "--n-workers", min(2, len(pages)) if len(pages) > 1 else 0, root=there, check=False)
+        path, workers = (there / "nbs", 2) if len(pages) > 1 else (fresh[pages[0]], 0)
+        done = call("nbdev-test", path, "--save", "--n-workers", workers, root=there, check=False)
         if done.returncode:
             return [done.stdout + done.stderr]
         for p in fresh.values():

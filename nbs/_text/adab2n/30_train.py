@@ -211,7 +211,7 @@ fig, ax = plt.subplots()
 ax.plot(losses, color=COLORS['sky'], lw=.8, alpha=.6)
 ax.plot(np.arange(len(smooth)) + 4, smooth, color=COLORS['blue'])
 for end in stream.ends[:-1]: ax.axvline(end, color=COLORS['grey'], lw=.8)
-ax.set(xlabel='step', ylabel='loss')
+ax.set(xlabel='step', ylabel='loss');
 
 # %%
 #| label: fig-accuracy
