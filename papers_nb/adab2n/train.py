@@ -24,10 +24,14 @@ def fit(
     seq: Tasks,        # images and labels
     stream: Stream,    # which rows each step sees
     memory: Reservoir, # filled on the way
-    host: str='derpp', joint: bool=True, # method; one forward over new and old images, or one a batch
-    lr: float=.03, penalty: float=.1,    # of SGD; weight λ of the regulariser
-    replay: int=10, alpha: float=.2, beta: float=.5, # old images a draw; weights of DER++
-    augment: bool=False,                 # random crop and mirror
+    host: str='derpp',    # er or derpp
+    joint: bool=True,     # one forward over new and old images, or one a batch
+    lr: float=.03,        # of plain SGD
+    penalty: float=.1,    # weight λ of the regulariser
+    replay: int=10,       # old images a draw
+    alpha: float=.2,      # DER++: weight of the kept logits
+    beta: float=.5,       # DER++: weight of the replayed labels
+    augment: bool=False,  # random crop and mirror
 ):
     "Train on one task after the other and test on all of them after each. Source: Lyu et al. 2023; official code, `models/`."
     opt = torch.optim.SGD(net.parameters(), lr)
@@ -38,7 +42,8 @@ def fit(
         old = [memory.draw(replay, generator(run.seed, f'replay-{i}', step)) for i in range(DRAWS[host])] if len(memory) else []
         xs, ys = zip(new, *(o[:2] for o in old))
         net.train()
-        logits, gap = forward(net, [prepared(x, i, step) for i, x in enumerate(xs)], [seq.task_of(y) for y in ys], joint)
+        parts = [prepared(x, i, step) for i, x in enumerate(xs)]
+        logits, gap = forward(net, parts, [seq.task_of(y) for y in ys], joint)
         cost = loss(host, logits, ys, [o[2] for o in old], alpha, beta)
         opt.zero_grad()
         (cost + penalty*gap if old else cost).backward()

@@ -21,7 +21,7 @@ def theme():
     "Set matplotlib's defaults for this project and keep the numbers behind every figure that is shown."
     plt = need('matplotlib.pyplot', 'run')
     plt.rcParams.update({
-        'figure.figsize': (6.4, 3.2), 'figure.dpi': 110, 'savefig.dpi': 110, 'figure.facecolor': 'white', 'figure.constrained_layout.use': True,
+        'figure.figsize': (6.4, 3.2), 'figure.dpi': 140, 'savefig.dpi': 140, 'figure.facecolor': 'white', 'figure.constrained_layout.use': True,
         'axes.prop_cycle': plt.cycler(color=list(COLORS.values())), 'axes.spines.top': False, 'axes.spines.right': False,
         'axes.grid': True, 'grid.color': '#e5e5e5', 'axes.axisbelow': True, 'font.size': 10, 'legend.frameon': False, 'svg.hashsalt': 'papers_nb'})
     _keep_numbers()
@@ -42,11 +42,13 @@ def numbers(
         'images': [few(i.get_array()) for i in a.images]} for a in figure.axes]}
 
 def _keep_numbers():
-    "Let IPython store `numbers` beside the picture of every figure."
+    "Let IPython store `numbers` beside the picture of every figure, one png of one size in every kind of kernel."
     shell = sys.modules['IPython'].get_ipython() if 'IPython' in sys.modules else None
     if shell is None: return
     from IPython.core.formatters import JSONFormatter
     from matplotlib.figure import FigureBase
+    from matplotlib_inline.backend_inline import set_matplotlib_formats
+    set_matplotlib_formats('png')
     class FigureNumbers(JSONFormatter):
         "Formatter of the numbers behind a figure."
         format_type = 'application/vnd.papers_nb.figure+json'

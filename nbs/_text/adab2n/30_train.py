@@ -91,7 +91,8 @@ environment(run.device) | {'data': f'{data} {checksum(data)}', 'seed': run.seed}
 theme()
 seq = split(data, tasks, seed, run.device)
 stream = Stream(seq.task_of(seq.y), tasks, batch, epochs, seed)
-Markdown(f'{card(data).title}: {len(seq.x):,} training and {len(seq.x_test):,} test images in {tasks} tasks of {seq.per_task} classes, **{len(stream):,} steps** of {batch} new images.')
+Markdown(f'{card(data).title}: {len(seq.x):,} training and {len(seq.x_test):,} test images '
+         f'in {tasks} tasks of {seq.per_task} classes, **{len(stream):,} steps** of {batch} new images.')
 
 # %% [markdown]
 # The first image of each class, in the order in which the classes arrive:
@@ -120,11 +121,13 @@ len(image_bytes(seq.x) & image_bytes(seq.x_test))
 
 # %%
 seed_all(seed, 'init', 0)
-make_norm = norm_layer(norm, tasks, kappa=kappa, absent_tasks=absent_tasks) if norm == 'adab2n' else norm_layer(norm, tasks)
+options = {'kappa': kappa, 'absent_tasks': absent_tasks} if norm == 'adab2n' else {}
+make_norm = norm_layer(norm, tasks, **options)
 net = NETS[backbone](seq.x.shape[1], seq.classes, make_norm).to(run.device)
 memory = Reservoir(buffer, tuple(seq.x.shape[1:]), seq.classes, run.device)
 x, y = inputs(seq.x[stream[0]], data), seq.y[stream[0]]
-Markdown(f'{sum(p.numel() for p in net.parameters()):,} parameters; a batch of shape {tuple(x.shape)} gives logits of shape {tuple(net.eval()(x).shape)}.')
+Markdown(f'{sum(p.numel() for p in net.parameters()):,} parameters; '
+         f'a batch of shape {tuple(x.shape)} gives logits of shape {tuple(net.eval()(x).shape)}.')
 
 # %% [markdown]
 # ## Before training
@@ -139,7 +142,9 @@ for _ in range(60):
     opt.zero_grad()
     nn.functional.cross_entropy(trial(x), y).backward()
     opt.step()
-Markdown(f'First loss {first:.2f}, expected about ln {seq.classes} = {math.log(seq.classes):.2f}; after 60 steps on one batch {nn.functional.cross_entropy(trial(x), y).item():.3f}.')
+last = nn.functional.cross_entropy(trial(x), y).item()
+Markdown(f'First loss {first:.2f}, expected about ln {seq.classes} = {math.log(seq.classes):.2f}; '
+         f'after 60 steps on one batch {last:.3f}.')
 
 
 # %% [markdown]
@@ -155,10 +160,14 @@ def fit(
     seq: Tasks,        # images and labels
     stream: Stream,    # which rows each step sees
     memory: Reservoir, # filled on the way
-    host: str='derpp', joint: bool=True, # method; one forward over new and old images, or one a batch
-    lr: float=.03, penalty: float=.1,    # of SGD; weight λ of the regulariser
-    replay: int=10, alpha: float=.2, beta: float=.5, # old images a draw; weights of DER++
-    augment: bool=False,                 # random crop and mirror
+    host: str='derpp',    # er or derpp
+    joint: bool=True,     # one forward over new and old images, or one a batch
+    lr: float=.03,        # of plain SGD
+    penalty: float=.1,    # weight λ of the regulariser
+    replay: int=10,       # old images a draw
+    alpha: float=.2,      # DER++: weight of the kept logits
+    beta: float=.5,       # DER++: weight of the replayed labels
+    augment: bool=False,  # random crop and mirror
 ):
     "Train on one task after the other and test on all of them after each. Source: Lyu et al. 2023; official code, `models/`."
     opt = torch.optim.SGD(net.parameters(), lr)
@@ -169,7 +178,8 @@ def fit(
         old = [memory.draw(replay, generator(run.seed, f'replay-{i}', step)) for i in range(DRAWS[host])] if len(memory) else []
         xs, ys = zip(new, *(o[:2] for o in old))
         net.train()
-        logits, gap = forward(net, [prepared(x, i, step) for i, x in enumerate(xs)], [seq.task_of(y) for y in ys], joint)
+        parts = [prepared(x, i, step) for i, x in enumerate(xs)]
+        logits, gap = forward(net, parts, [seq.task_of(y) for y in ys], joint)
         cost = loss(host, logits, ys, [o[2] for o in old], alpha, beta)
         opt.zero_grad()
         (cost + penalty*gap if old else cost).backward()
@@ -195,9 +205,9 @@ len(run.metrics)
 # %%
 rows = run.metrics
 class_il, task_il = (np.array([r[k] for r in rows if k in r]) for k in ('class_il', 'task_il'))
-record = run.finish({'class_il': (acc(class_il), '%'), 'task_il': (acc(task_il), '%'),
-    **{f'forgetting_{rule}': (forgetting(class_il, rule), 'points') for rule in ('trained', 'official', 'usual')}, 'bwt': (bwt(class_il), 'points')},
-    selection='the state after the last step; nothing was selected', weights={'net': net})
+forgotten = {f'forgetting_{rule}': (forgetting(class_il, rule), 'points') for rule in ('trained', 'official', 'usual')}
+metrics = {'class_il': (acc(class_il), '%'), 'task_il': (acc(task_il), '%'), **forgotten, 'bwt': (bwt(class_il), 'points')}
+record = run.finish(metrics, selection='the state after the last step; nothing was selected', weights={'net': net})
 run
 
 # %%
@@ -222,17 +232,17 @@ fig, ax = plt.subplots(figsize=(4, 3.2))
 ax.imshow(class_il, cmap='Blues', vmin=0, vmax=100)
 for (after, k), v in np.ndenumerate(class_il):
     if tasks <= 10: ax.text(k, after, f'{v:.0f}', ha='center', va='center', color='white' if v > 60 else 'black')
-ax.set(xlabel='tested on task', ylabel='after task', xticks=range(tasks), yticks=range(tasks), xticklabels=range(1, tasks + 1), yticklabels=range(1, tasks + 1))
+names = dict(xticklabels=range(1, tasks + 1), yticklabels=range(1, tasks + 1))
+ax.set(xlabel='tested on task', ylabel='after task', xticks=range(tasks), yticks=range(tasks), **names)
 ax.grid(False)
 
 # %%
 #| label: tbl-result
 #| tbl-cap: This run against the paper.
-units = {'points': ' points', '%': ' %'}
-cost = record['cost']
-Markdown('\n'.join(['| metric | paper | this run, one seed | verdict |', '|---|---|---|---|',
-    *[f'| {k.replace("_", " ")} | no published value in reach | {m["value"]:.1f}{units[m["unit"]]} | one run says nothing about others |' for k, m in record['metrics'].items()]])
-    + f'\n\nCost: {cost["wall_s"]:.1f} s on {record["environment"]["device"]}, {cost["peak_mb"]:,} MB at most, {cost["resumes"]} resumes, {cost["replayed_steps"]} steps replayed.')
+cost, place = record['cost'], record['environment']['device']
+lines = [f'| {k.replace("_", " ")} | no published value in reach | {m["value"]:.1f} {m["unit"]} |' for k, m in record['metrics'].items()]
+Markdown('\n'.join(['| metric | paper | this run, one seed |', '|---|---|---|', *lines]) + f'\n\nCost: {cost["wall_s"]:.1f} s on {place}, '
+         f'{cost["peak_mb"]:,} MB at most, {cost["resumes"]} resumes, {cost["replayed_steps"]} steps replayed.')
 
 # %% [markdown]
 # What differs from the paper: the set is small and grey, the network has three convolutions, and a task lasts fifty steps. What several seeds say is computed by `papers_nb grid` and shown by `papers_nb results adab2n`.
