@@ -88,15 +88,14 @@ def do_results(args):
 
 
 def do_claims(args):
-    """The ledger of claims."""
-    from papers_nb.core.checks import ledger
-    found = ledger({n: p for n, p in runs.notebooks().items() if not args.paper or n.startswith(f"{args.paper}/")})
-    if args.json:
-        print(json.dumps(found, indent=1, ensure_ascii=False))
-    elif found:
-        print("\n".join(f"{c['id']}  ({c['page']}, {len(c['checks'])} checks, {len(c['mutants'])} mutants): {c['statement']}" for c in found))
-    else:
-        print("no claims are stored in the packaged notebooks")
+    """The ledger of claims; with --run its pages are executed and compared."""
+    from papers_nb.core.checks import ledger, rerun
+    pages = {n: p for n, p in runs.notebooks().items() if not args.paper or n.startswith(f"{args.paper}/")}
+    found, problems = ledger(pages), rerun(pages) if args.run else []
+    text = "\n".join(f"{c['id']}  ({c['page']}, {len(c['checks'])} checks, {len(c['mutants'])} mutants): {c['statement']}" for c in found)
+    print(json.dumps(found, indent=1, ensure_ascii=False) if args.json else text or "no claims are stored in the packaged notebooks")
+    print("\n".join(problems), end="\n" if problems else "", file=sys.stderr)
+    return int(bool(problems))
 
 
 def do_fetch(args):
@@ -136,6 +135,7 @@ def parser() -> argparse.ArgumentParser:
     c = command("claims", do_claims)
     c.add_argument("paper", nargs="?", choices=PAPERS)
     c.add_argument("--json", action="store_true")
+    c.add_argument("--run", action="store_true", help="execute the pages; exit code 1 if a claim no longer holds")
     f = command("fetch", do_fetch)
     f.add_argument("dataset")
     return top

@@ -165,7 +165,8 @@ def outputs(page):
 def differs(old, new, tol):
     """Why `new` is not `old`, number by number, or ''."""
     if isinstance(old, dict) and CLAIM in old:
-        return _claim_differs(old[CLAIM], new.get(CLAIM, {}) if isinstance(new, dict) else {})
+        from papers_nb.core.checks import differences
+        return "; ".join(differences(old[CLAIM], new.get(CLAIM) if isinstance(new, dict) else None))
     old, new = (o if isinstance(o, str) else json.dumps(o) for o in (old, new))
     if NUMBER.sub("#", old) != NUMBER.sub("#", new):
         return f"text {old[:120]!r} became {new[:120]!r}"
@@ -174,13 +175,6 @@ def differs(old, new, tol):
         if not math.isclose(x, y, rel_tol=tol, abs_tol=1e-12):
             return f"{a} became {b} (tolerance {tol:g}) in {old[:120]!r}"
     return ""
-
-
-def _claim_differs(old, new):
-    same = ("id", "statement", "of", "source")
-    if any(old.get(k) != new.get(k) for k in same) or [c["kind"] for c in old["checks"]] != [c["kind"] for c in new.get("checks", [])]:
-        return f"claim {old['id']} became another claim"
-    return "".join(f"claim {old['id']}: gap {c['gap']:g} > {c['tol']:g}" for c in new["checks"] if not c["gap"] <= c["tol"])
 
 
 def compare(stored, fresh):

@@ -13,8 +13,9 @@ from torch import nn
 from papers_nb.adab2n import AdaB2N, batch_tasks, end_task
 from papers_nb.adab2n.data import Stream, class_order, split
 from papers_nb.adab2n.hosts import Reservoir, forward, loss
-from papers_nb.adab2n.layer import averaging_factor, task_weights
+from papers_nb.adab2n.layer import task_weights
 from papers_nb.adab2n.metrics import acc, accuracies, bwt, forgetting
+from papers_nb.adab2n.momentum import averaging_factor
 from papers_nb.adab2n.nets import NETS, norm_layer
 from papers_nb.adab2n.train import fit
 from papers_nb.core.train import Stepper, generator

@@ -16,6 +16,7 @@ from contextlib import contextmanager
 import torch
 from torch import Tensor, nn
 
+from papers_nb.adab2n.momentum import averaging_factor
 from papers_nb.errors import UserError
 
 # %%
@@ -35,7 +36,7 @@ from papers_nb.core.checks import raises
 # | $\pi_k$ | `task_weights` | $(t,)$ | weight of task $k$ |
 # | $w_n$ | `w` | $(N,)$ | weight of sample $n$ |
 # | $m,v$ | `m`, `v` | $(C,)$ | weighted mean and biased variance |
-# | $\eta_j$ | `averaging_factor` | | how much forward number $j$ moves the running statistics |
+# | $\eta_j$ | `averaging_factor` | | how far forward number $j$ moves the running statistics, derived in [Running statistics forget the first task](10_momentum.ipynb) |
 #
 # ## Weights of tasks
 #
@@ -88,30 +89,6 @@ def weighted_stats(
 # %%
 x = torch.tensor([[0.], [0.], [9.]])
 weighted_stats(x, torch.tensor([1/3, 1/3, 1/3])), weighted_stats(x, torch.tensor([.25, .25, .5]))
-
-
-# %% [markdown]
-# ## How fast history is averaged
-#
-# Forward number $j$ moves the running statistics by $\eta_j$. The paper's recursion $\eta_j=\eta_{j-1}/(\eta_{j-1}+a)$ with $a=(1-\mathsf m)^\kappa$ and $\eta_1=\mathsf m^\kappa$ has a closed form, which needs only the counter $j$ and therefore survives a restart:
-#
-# $$\frac1{\eta_j}=\frac1{1-a}+a^{j-1}\Bigl(\mathsf m^{-\kappa}-\frac1{1-a}\Bigr),\qquad\kappa=0:\ \eta_j=\frac1j.$$
-
-# %%
-#| exports
-def averaging_factor(
-    j: int,             # number of the forward, from 1
-    kappa: float,       # 0: cumulative average, 1: the usual exponential one
-    momentum: float=.1, # of the usual batch norm
-)->float: # η_j
-    "How much forward `j` moves the running statistics. Source: recursion in official code, `models/utils/adab2n.py`; closed form ours."
-    if kappa == 0: return 1/j
-    a = (1 - momentum)**kappa
-    return 1/(1/(1 - a) + a**(j - 1)*(momentum**-kappa - 1/(1 - a)))
-
-
-# %%
-{kappa: [round(averaging_factor(j, kappa), 4) for j in (1, 2, 10, 100)] for kappa in (0, .4, 1)}
 
 
 # %% [markdown]

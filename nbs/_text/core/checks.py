@@ -1,24 +1,152 @@
 # %% [markdown]
-# # Errors as part of a page
+# # Claims that can fail
 #
-# > A call that must fail, and the sentence it fails with.
+# > A statement, the routes that check it, and the edits of the formula that each route must notice.
 
 # %% [markdown]
-# 1 minute · what you need first: nothing
+# 6 minutes · what you need first: a function and a doubt
 
 # %%
 #| default_exp core.checks
 
 # %%
 #| export
-import json
+import inspect, json, math, tempfile, textwrap
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 
-from papers_nb.errors import UserError
+import numpy as np
+
+from papers_nb.errors import UserError, need
+
+# %% [markdown]
+# A derivation can be wrong, and so can its code, in the same way. A check is worth something if it takes **another route** to the same number, and if it **fails when the formula is wrong**. Here both are required of every claim.
+#
+# ## A route
+#
+# A route has our value, made by the function under test, and a reference that does not know the function. Its gap is the largest difference between the two; its tolerance comes with a reason.
+
+# %%
+#| exports
+KINDS = ('trusted implementation', 'limit', 'algebra', 'finite differences', 'brute force', 'sampling')
+
+@dataclass(frozen=True)
+class Check:
+    "One route to a number that does not share the derivation's."
+    kind: str            # one of KINDS
+    ours: Callable       # function under test → numbers
+    reference: Callable  # called without arguments → the same numbers, by another route
+    tol: float           # largest gap allowed
+    why: str             # where the tolerance comes from
+
+    def gap(self,
+        f: Callable, # the function under test, or a mutant of it
+    )->float: # infinite where one of the two is not finite
+        "Largest absolute difference between the two routes."
+        a, b = np.asarray(self.ours(f), dtype=float), np.asarray(self.reference(), dtype=float)
+        if a.shape != b.shape: raise UserError(f'{self.kind}: ours has shape {a.shape}, the reference {b.shape}')
+        gap = float(np.max(np.abs(a - b)))
+        return gap if math.isfinite(gap) else math.inf
 
 
 # %% [markdown]
-# A function is known as much by what it refuses as by what it returns. Each page shows the refusals of its functions, and this is how: the message is the value of the cell, and a call that does not fail is an error of the page.
+# ## A mutant
+#
+# A mutant is the function with one edit of its source: a sign, an index, a factor. It is made from the text that the reader sees.
+
+# %%
+#| exports
+def mutant(
+    f: Callable, # a function defined in a cell or a module
+    old: str,    # a piece of its source that stands there once
+    new: str,    # what replaces it
+)->Callable:
+    "`f` with one edit of its source. Source: ours."
+    source = textwrap.dedent(inspect.getsource(f))
+    if source.count(old) != 1: raise UserError(f'mutant of {f.__name__}: {old!r} stands {source.count(old)} times in its source, once is needed')
+    scope = dict(f.__globals__)
+    exec(source.replace(old, new), scope)
+    return scope[f.__name__]
+
+
+# %%
+def mean(values): return sum(values)/len(values)
+
+mean([1, 2, 6]), mutant(mean, 'len(values)', '(len(values) - 1)')([1, 2, 6])
+
+# %% [markdown]
+# ## A claim
+#
+# A claim has at least two routes of different kind. Every route must catch a mutant and every mutant must be caught, by a gap at least ten times the tolerance: a mutant that is only just outside proves nothing. A route whose reference calls the function under test is refused.
+
+# %%
+#| exports
+CLAIM = 'application/vnd.papers_nb.claim+json'
+
+def claim(
+    id: str,             # paper.noun
+    statement: str,      # one sentence, with formulas
+    of: Callable,        # the function under test
+    source: str,         # 'paper §, eq.' where we read it, 'official code, file' or 'ours'
+    checks: list[Check], # at least two, of different kind
+    mutants: list[tuple[str, str]], # edits of the source of `of`: old text, new text
+):
+    "Run every check on the function and on its mutants, show the outcome, and fail if anything is blunt. Source: ours."
+    if len({c.kind for c in checks}) < 2: raise UserError(f'{id}: at least two checks of different kind')
+    if wrong := [c.kind for c in checks if c.kind not in KINDS]: raise UserError(f'{id}: check kind {wrong[0]!r}; one of {", ".join(KINDS)}')
+    if shared := [c.kind for c in checks if of.__name__ in _called(c.reference)]: raise UserError(f'{id}: the reference of {shared[0]} calls {of.__name__}, which it is to check')
+    gaps = [c.gap(of) for c in checks]
+    edits = [{'old': old, 'new': new, 'gaps': [c.gap(mutant(of, old, new)) for c in checks]} for old, new in mutants]
+    for e in edits: e['caught'] = [bool(g >= 10*c.tol) for g, c in zip(e['gaps'], checks)]
+    data = dict(id=id, statement=statement, of=of.__name__, source=source, mutants=edits,
+                checks=[dict(kind=c.kind, gap=g, tol=c.tol, why=c.why) for c, g in zip(checks, gaps)])
+    _show(data)
+    if problems := faults(data): raise AssertionError('; '.join(problems))
+
+def _called(f, seen=()):
+    "Names that a function reads, and those that functions of its own page read."
+    names = set(f.__code__.co_names) | {c.cell_contents.__name__ for c in f.__closure__ or () if hasattr(c.cell_contents, '__name__')}
+    inner = [c for c in f.__code__.co_consts if hasattr(c, 'co_names')]
+    names |= {n for c in inner for n in c.co_names}
+    own = [f.__globals__[n] for n in names - set(seen) if inspect.isfunction(f.__globals__.get(n)) and f.__globals__[n].__module__ == f.__module__]
+    return names.union(*(_called(g, (*seen, *names)) for g in own))
+
+def faults(
+    c: dict, # a claim as the ledger holds it
+)->list[str]: # one line a fault; none for a sound claim
+    "What is wrong with a claim: a gap too wide, a mutant that slips through, a check that catches none."
+    found = [f'{c["id"]}: {k["kind"]} has gap {k["gap"]:.1e}, allowed {k["tol"]:.1e}' for k in c['checks'] if not k['gap'] <= k['tol']]
+    found += [f'{c["id"]}: no check catches {m["old"]!r} → {m["new"]!r}' for m in c['mutants'] if not any(m['caught'])]
+    return found + [f'{c["id"]}: {k["kind"]} catches no mutant' for i, k in enumerate(c['checks']) if not any(m['caught'][i] for m in c['mutants'])]
+
+def _show(c):
+    "Display a claim for people and, beside it, for programs."
+    display = need('IPython.display', 'run').display
+    size = lambda x: '0' if x == 0 else f'{x:.0e}'
+    lines = [f'**Claim.** {c["statement"]}', '', '| route | gap | allowed | because |', '|---|---|---|---|']
+    lines += [f'| {i}. {k["kind"]} | {size(k["gap"])} | {size(k["tol"])} | {k["why"]} |' for i, k in enumerate(c['checks'], 1)]
+    lines += ['', 'Edits of the formula, and the routes that notice:', '', '| edit | noticed by |', '|---|---|']
+    lines += [f'| `{m["old"]}` → `{m["new"]}` | {", ".join(str(i) for i, hit in enumerate(m["caught"], 1) if hit) or "none"} |' for m in c['mutants']]
+    display({CLAIM: c, 'text/markdown': '\n'.join(lines), 'text/plain': f'claim {c["id"]}'}, raw=True)
+
+
+# %% [markdown]
+# A claim about the mean of two numbers, with a limit and a brute force:
+
+# %%
+def mean_of_two(a, b): return (a + b)/2
+
+claim('sums.mean', 'The mean of two numbers is $(a+b)/2$.', of=mean_of_two, source='ours',
+    checks=[Check('limit', lambda f: [f(3., 3.), f(-1., -1.)], lambda: [3., -1.], 1e-15, 'equal numbers, no rounding'),
+            Check('brute force', lambda f: f(2., 5.), lambda: min(np.linspace(2, 5, 30001), key=lambda m: (m - 2)**2 + (m - 5)**2), 1e-4, 'steps of the grid')],
+    mutants=[('a + b', 'a - b'), ('/2', '/3')])
+
+
+# %% [markdown]
+# ## Refusals are part of a page
+#
+# A function is known as much by what it refuses as by what it returns. The message is the value of the cell, and a call that does not fail is an error of the page.
 
 # %%
 #| exports
@@ -33,29 +161,32 @@ def raises(
 
 
 # %%
-def half(n):
-    "Half of an even number."
-    if n % 2: raise UserError(f'n={n}: an even number')
-    return n//2
+raises(mutant, mean, 'values', 'v')
 
-raises(half, 3)
 
 # %% [markdown]
-# A call that succeeds where it should not is noticed:
+# A reference that calls the function under test is refused, also through a helper:
 
 # %%
-try: raises(half, 4)
-except AssertionError as e: print(str(e)[-34:])
+def helper(): return mean_of_two(1., 2.)
+
+same = [Check('limit', lambda f: f(3., 3.), lambda: 3., 1e-15, 'exact'), Check('brute force', lambda f: f(1., 2.), lambda: helper(), 1e-15, 'exact')]
+raises(claim, 'sums.blunt', 'The same.', mean_of_two, 'ours', same, [('/2', '/3')])
+
+# %% [markdown]
+# So is a claim with a single kind of route:
+
+# %%
+raises(claim, 'sums.single', 'The same.', mean_of_two, 'ours', same[:1]*2, [('/2', '/3')])
+
 
 # %% [markdown]
 # ## The ledger
 #
-# What a page claims and how it was checked is stored in the page, as an output that a program can read. The ledger is the set of these outputs.
+# What a page claims and how it was checked is stored in the page, as an output that a program can read. The ledger is the set of these outputs: the claims page, the README and the tests read it, and `papers_nb claims` prints it.
 
 # %%
 #| exports
-CLAIM = 'application/vnd.papers_nb.claim+json'
-
 def ledger(
     notebooks: dict[str, Path], # name → file
 )->list[dict]: # every claim, with the name of its page
@@ -63,10 +194,30 @@ def ledger(
     pages = {name: json.loads(path.read_text(encoding='utf-8')) for name, path in notebooks.items()}
     return [{'page': name, **out['data'][CLAIM]} for name, nb in pages.items() for cell in nb['cells'] for out in cell.get('outputs', []) if CLAIM in out.get('data', {})]
 
+def differences(
+    stored: dict, # a claim of the ledger
+    fresh: dict|None, # the same claim run again
+)->list[str]:
+    "What a fresh run says against a stored claim: another claim, or a fault."
+    same = lambda c: [c['id'], c['statement'], c['of'], c['source'], [k['kind'] for k in c['checks']], [(m['old'], m['new']) for m in c['mutants']]]
+    if fresh is None: return [f'{stored["id"]}: not made by a fresh run']
+    return ([] if same(stored) == same(fresh) else [f'{stored["id"]}: became another claim, store it anew']) + faults(fresh)
 
-# %%
-#| hide
-import tempfile
+def rerun(
+    notebooks: dict[str, Path], # name → file; those without claims are passed over
+)->list[str]: # one line a problem; none if every claim holds
+    "Execute the pages that hold claims and compare. Source: ours."
+    papermill, problems = need('papermill', 'run'), []
+    for name, path in notebooks.items():
+        if not (stored := ledger({name: path})): continue
+        with tempfile.TemporaryDirectory() as tmp:
+            out = Path(tmp)/'out.ipynb'
+            try: papermill.execute_notebook(str(path), str(out), engine_name='papers', progress_bar=False)
+            except papermill.PapermillExecutionError as e: problems.append(f'{name}: {e.ename}: {e.evalue}')
+            fresh = {c['id']: c for c in ledger({name: out})}
+        problems += [why for c in stored for why in differences(c, fresh.get(c['id']))]
+    return problems
+
 
 # %%
 page = {'cells': [{'outputs': [{'data': {CLAIM: {'id': 'sum.even', 'statement': 'Two odd numbers have an even sum.'}}}]}]}
@@ -77,4 +228,4 @@ ledger({'sums/page': path})
 # %% [markdown]
 # ## Where it lives
 #
-# `papers_nb.core.checks`.
+# `papers_nb.core.checks`. From the command line, `papers_nb claims` lists the ledger and `papers_nb claims --run` executes every page that holds claims.

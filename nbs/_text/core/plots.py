@@ -11,7 +11,8 @@
 
 # %%
 #| export
-import sys
+import base64, html, io, json, re, sys
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -47,6 +48,8 @@ def theme():
 
 # %%
 #| exports
+FIGURE = 'application/vnd.papers_nb.figure+json'
+
 def numbers(
     figure, # a matplotlib figure
 )->dict: # for each axes: its labels and a few numbers of every line, cloud of points, bar and image
@@ -71,7 +74,7 @@ def _keep_numbers():
     set_matplotlib_formats('png')
     class FigureNumbers(JSONFormatter):
         "Formatter of the numbers behind a figure."
-        format_type = 'application/vnd.papers_nb.figure+json'
+        format_type = FIGURE
         print_method = '_no_such_method_'
     formatter = FigureNumbers(parent=shell.display_formatter)
     formatter.for_type(FigureBase, numbers)
@@ -100,6 +103,73 @@ ax.grid(False)
 numbers(fig)['axes'][0]['lines'][0]
 
 # %% [markdown]
+# ## A figure that moves
+#
+# Some statements are about what happens **when a parameter moves**. A slider shows that without a live kernel: Python draws a frame for each value, the browser only chooses which one is seen. So every number stays Python's and is compared like any other; where no script runs, one frame stands still.
+
+# %%
+#| exports
+SCRIPT = """(() => {
+  const box = document.currentScript.parentElement, frames = box.querySelectorAll('.frame'), values = VALUES
+  const range = Object.assign(document.createElement('input'), {type: 'range', min: 0, max: values.length - 1, value: FIRST})
+  const label = document.createElement('label'), shown = document.createElement('output')
+  const show = () => {
+    frames.forEach((f, i) => { f.style.display = i == range.value ? 'block' : 'none' })
+    range.setAttribute('aria-valuetext', values[range.value]); shown.textContent = ' ' + values[range.value]
+  }
+  range.oninput = show; label.append(NAME + ' ', range, shown); box.prepend(label); show()
+})()"""
+STYLE = '.slider>img{display:none}.slider svg{width:100%;max-width:44rem;height:auto;background:#fff}.slider input{width:50%;vertical-align:middle}'
+
+@dataclass
+class Slider:
+    "Frames of a figure, of which the reader chooses one; made by `slider`."
+    text: str     # Markdown that holds the frames and the script
+    numbers: dict # of every frame, for the gate
+
+    def _repr_mimebundle_(self, include=None, exclude=None):
+        return {'text/markdown': self.text, FIGURE: self.numbers, 'text/plain': f'slider with {len(self.numbers["frames"])} frames'}
+
+def slider(
+    name: str,        # of the parameter, shown beside the slider
+    values: list,     # one frame each
+    draw,             # called with a value and the axes
+    alt: str,         # what the figure shows and what to conclude
+    start,            # the value that is seen first, and alone where no script runs
+    size=(6.4, 3.2),  # inches
+)->Slider:
+    "One frame a value, drawn by `draw(value, ax)`; arrow keys and touch move it. Source: ours."
+    plt = need('matplotlib.pyplot', 'run')
+    frames, kept, first, unit = [], [], values.index(start), re.sub(r'\W', '', name) + str(len(values))
+    for i, value in enumerate(values):
+        fig, ax = plt.subplots(figsize=size)
+        draw(value, ax)
+        fig.savefig(svg := io.StringIO(), format='svg', metadata={'Date': None, 'Creator': None})
+        if i == first: fig.savefig(png := io.BytesIO(), format='png', metadata={'Software': None})
+        kept.append(numbers(fig))
+        plt.close(fig)
+        svg = re.sub(r'(id="|url\(#|href="#)', rf'\1{unit}-{i}-', svg.getvalue()[svg.getvalue().index('<svg'):])
+        svg = re.sub(r'<metadata>.*?</metadata>', '', svg, flags=re.S).replace('<svg', f'<svg role="img" aria-label="{html.escape(alt)}"', 1)
+        hidden, svg = '' if i == first else ' style="display:none"', re.sub(r'>\s+<', '><', svg)
+        frames.append(f'<div class="frame"{hidden}>{svg}</div>')
+    script = SCRIPT.replace('VALUES', json.dumps([str(v) for v in values])).replace('FIRST', str(first)).replace('NAME', json.dumps(name))
+    image = f'<img alt="{html.escape(alt)}" src="data:image/png;base64,{base64.b64encode(png.getvalue()).decode()}">'
+    return Slider(f'<div class="slider"><style>{STYLE}</style>{image}{"".join(frames)}<script>{script}</script></div>', {'name': name, 'values': [str(v) for v in values], 'frames': kept})
+
+
+# %%
+#| label: fig-slider
+#| fig-cap: "A parabola; the slider moves its power."
+#| fig-alt: "The higher the power, the flatter the curve near zero."
+def power(p, ax):
+    "The curve x to the power p."
+    x = np.linspace(-1, 1, 41)
+    ax.plot(x, np.abs(x)**p, color=COLORS['blue'])
+    ax.set(xlabel='x', ylabel='|x| to the power p')
+
+slider('p', [1, 2, 4, 8], power, 'The higher the power, the flatter the curve near zero.', start=2, size=(5, 2.4))
+
+# %% [markdown]
 # ## Where it lives
 #
-# `papers_nb.core.plots`. Every page that draws calls `theme()` once.
+# `papers_nb.core.plots`. Every page that draws calls `theme()` once; the derivations use `slider` where moving a parameter is the insight.

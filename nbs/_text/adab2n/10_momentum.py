@@ -1,0 +1,342 @@
+# %% [markdown]
+# # Running statistics forget the first task
+#
+# > Whose mean does a batch norm remember? Almost only the last one's, and the paper's schedule changes little about it.
+
+# %% [markdown]
+# Lyu et al. 2023 (AdaB²N): the running statistics of equations (6) and (7) in the official code `models/utils/adab2n.py`; statements and proofs are ours · 8 minutes · what you need first: [a running mean](01_background.ipynb)
+
+# %%
+#| default_exp adab2n.momentum
+
+# %%
+#| export
+import torch
+from torch import Tensor
+
+from papers_nb.errors import UserError
+
+# %%
+#| hide
+import math
+import matplotlib.pyplot as plt, numpy as np, sympy
+from IPython.display import Markdown
+from papers_nb.core.checks import Check, claim, raises
+from papers_nb.core.plots import COLORS, slider, theme
+theme()
+
+# %% [markdown]
+# ## The question
+#
+# A network trains on one task for a thousand steps and then on another for a thousand. Each of its batch norms keeps a running mean, to be used at test time. After the second task, whose mean is it?
+#
+# ## Six batches
+#
+# Two tasks, three batches each. Batches of the first have mean 0, those of the second mean 10. A running mean that moves half of the way towards every batch:
+
+# %%
+running, seen = 0., []
+for batch_mean in (0, 0, 0, 10, 10, 10):
+    running += .5*(batch_mean - running)
+    seen.append(running)
+seen
+
+
+# %% [markdown]
+# The two tasks had the same number of batches, so a fair memory would say 5. It says 8.75 after only three batches, and every further batch of the second task takes away half of what is left of the first.
+#
+# ## Symbols
+#
+# | symbol | in code | meaning |
+# |---|---|---|
+# | $s_i$ | | statistic of batch $i$, a mean or a variance |
+# | $r_j$ | | running statistic after $j$ batches, $r_0$ at the start |
+# | $\mathsf m$ | `momentum` | momentum of a usual batch norm, 0.1 |
+# | $\kappa$ | `kappa` | the paper's knob, 0 to 1 |
+# | $a$ | `a` | $(1-\mathsf m)^\kappa$, what is kept per batch in the long run |
+# | $\eta_j$ | `averaging_factor` | how far batch $j$ moves the running statistic |
+# | $\textcolor{#0072b2}{\omega_{i,J}}$ | `batch_weights` | weight of batch $i$ in $r_J$ |
+# | $\textcolor{#b35900}{W_t}$ | `task_shares` | weight of task $t$, all its $n$ batches together, of $T$ tasks |
+#
+# ## Statement
+#
+# The running statistic moves by $r_j=(1-\eta_j)\,r_{j-1}+\eta_j s_j$. The paper chooses
+#
+# $$\eta_1=\mathsf m^{\kappa},\qquad \eta_j=\frac{\eta_{j-1}}{\eta_{j-1}+(1-\mathsf m)^\kappa},$$ {#eq-schedule}
+#
+# which for $\kappa=1$ is the usual constant $\mathsf m$ and for $\kappa=0$ the plain average $1/j$. For $0<\kappa\le1$
+#
+# $$\frac1{\eta_j}=\frac1{1-a}+a^{j-1}\Bigl(\mathsf m^{-\kappa}-\frac1{1-a}\Bigr),$$ {#eq-factor}
+#
+# batch $i$ has after $J$ batches the weight
+#
+# $$\textcolor{#0072b2}{\omega_{i,J}=\eta_J\,a^{J-i}},$$ {#eq-weights}
+#
+# and of $T$ tasks with $n$ batches each, task $t$ has the share
+#
+# $$\textcolor{#b35900}{W_t=\eta_J\,a^{n(T-t)}\,\frac{1-a^n}{1-a}}.$$ {#eq-shares}
+#
+# For $\kappa=0$ all weights are $1/J$ and all shares $1/T$. Assumptions: $0<\mathsf m<1$, $0\le\kappa\le1$; nothing about the $s_i$.
+#
+# In words: the schedule is an exponential average with momentum $1-(1-\mathsf m)^\kappa$ and a warm-up. Each further task divides what the older ones have by $a^{-n}$.
+#
+# ## Why
+#
+# **The factor.** Write $u_j=1/\eta_j$. Turning @eq-schedule upside down gives $u_j=1+a\,u_{j-1}$ with $u_1=\mathsf m^{-\kappa}$. The number $1/(1-a)$ solves $u=1+au$, so the distance from it shrinks by $a$ each time: $u_j-\frac1{1-a}=a^{j-1}\bigl(u_1-\frac1{1-a}\bigr)$. That is @eq-factor. With $a=1$ the recursion counts: $u_j=j$.
+#
+# **The weights.** Unrolling the running statistic, batch $i$ enters with $\eta_i$ and is then multiplied by every later $1-\eta_q$. Now
+#
+# $$1-\eta_q=\frac{u_q-1}{u_q}=\frac{a\,u_{q-1}}{u_q}=a\,\frac{\eta_q}{\eta_{q-1}},$$
+#
+# so the product telescopes: $\eta_i\prod_{q=i+1}^J(1-\eta_q)=\eta_i\,a^{J-i}\,\eta_J/\eta_i$. That is @eq-weights.
+#
+# **The shares.** The batches of task $t$ are those with $J-i=n(T-t)+q$, $q=0\dots n-1$. Their weights are a geometric series, which sums to @eq-shares.
+#
+# ## The functions
+
+# %%
+#| exports
+def averaging_factor(
+    j: int,             # number of the batch, from 1
+    kappa: float,       # 0: plain average, 1: the usual exponential one
+    momentum: float=.1, # of the usual batch norm, in (0, 1)
+)->float: # η_j
+    "How far batch `j` moves a running statistic. Source: recursion in official code, `models/utils/adab2n.py`; closed form ours."
+    if kappa == 0: return 1/j
+    a = (1 - momentum)**kappa
+    return 1/(1/(1 - a) + a**(j - 1)*(momentum**-kappa - 1/(1 - a)))
+
+
+# %%
+{kappa: [round(averaging_factor(j, kappa), 4) for j in (1, 2, 10, 100)] for kappa in (0, .4, 1)}
+
+
+# %%
+#| exports
+def batch_weights(
+    steps: int,         # J, batches seen
+    kappa: float,       # the paper's knob
+    momentum: float=.1, # of the usual batch norm
+)->Tensor: # weight of each batch, oldest first, float64 (J,)
+    "Weight of every past batch in a running statistic. Source: ours."
+    if steps < 1: raise UserError(f'steps={steps}: at least 1')
+    age = torch.arange(steps - 1, -1, -1, dtype=torch.float64)
+    return averaging_factor(steps, kappa, momentum)*(1 - momentum)**(kappa*age)
+
+
+# %%
+batch_weights(6, 1, momentum=.5)
+
+# %% [markdown]
+# The three batches of the second task have together
+
+# %%
+10*batch_weights(6, 1, momentum=.5)[3:].sum()
+
+
+# %% [markdown]
+# which is the 8.75 from above.
+
+# %%
+#| exports
+def task_shares(
+    tasks: int,         # T
+    steps: int,         # n, batches of each task
+    kappa: float,       # the paper's knob
+    momentum: float=.1, # of the usual batch norm
+)->Tensor: # W, float64 (T,), first task first
+    "Share of each task in a running statistic. Source: ours."
+    if kappa == 0: return torch.full((tasks,), 1/tasks, dtype=torch.float64)
+    a = (1 - momentum)**kappa
+    older = torch.arange(tasks - 1, -1, -1, dtype=torch.float64)
+    return averaging_factor(tasks*steps, kappa, momentum)*a**(steps*older)*(1 - a**steps)/(1 - a)
+
+
+# %%
+task_shares(2, 3, 1, momentum=.5)
+
+# %%
+raises(batch_weights, 0, 1)
+
+
+# %% [markdown]
+# ## Is it true?
+#
+# **The factor**, against the recursion as the official code runs it, against the two ends of the schedule, and against SymPy, which solves the recursion by itself.
+
+# %%
+def recursion(steps, kappa, momentum=.1):
+    "The schedule as it is defined, one step after the other."
+    eta, found = momentum**kappa, []
+    for _ in range(steps):
+        found.append(eta)
+        eta = eta/(eta + (1 - momentum)**kappa)
+    return found
+
+recursion(3, .4)
+
+
+# %%
+def solved(steps, kappa, momentum):
+    "The factors from SymPy's solution of u(n+1) = 1 + a u(n)."
+    n, a, first = sympy.symbols('n a first')
+    u = sympy.Function('u')
+    solution = sympy.rsolve(u(n + 1) - 1 - a*u(n), u(n), {u(1): first})
+    at = {a: (1 - sympy.Rational(momentum))**sympy.Rational(kappa), first: sympy.Rational(momentum)**-sympy.Rational(kappa)}
+    return [float(1/solution.subs(n, j).subs(at).evalf(30)) for j in steps]
+
+solved([1, 2, 10], '2/5', '1/10')
+
+# %%
+#| code-fold: true
+#| code-summary: "The claim, its routes and its edits"
+claim('adab2n.factor', 'The schedule has the closed form $1/\\eta_j=1/(1-a)+a^{j-1}(\\mathsf m^{-\\kappa}-1/(1-a))$.', of=averaging_factor,
+    source='recursion: official code, models/utils/adab2n.py; closed form: ours',
+    checks=[
+        Check('brute force', lambda f: [f(j, k) for k in (.1, .4, .7, 1) for j in range(1, 201)], lambda: [e for k in (.1, .4, .7, 1) for e in recursion(200, k)],
+              1e-13, 'float64, 200 divisions'),
+        Check('algebra', lambda f: [f(j, .4, .1) for j in (1, 2, 10, 50)], lambda: solved([1, 2, 10, 50], '2/5', '1/10'), 1e-14, 'exact, then rounded to float64'),
+        Check('limit', lambda f: [f(1, 1.), f(37, 1.), f(5, 1e-7), f(40, 1e-7)], lambda: [.1, .1, 1/5, 1/40], 1e-6, 'κ=1 is constant; at κ=1e-7 the distance from 1/j is of order κ')],
+    mutants=[('a**(j - 1)', 'a**j'), ('momentum**-kappa -', 'momentum**-kappa +'), ('(1 - momentum)**kappa', '(1 - momentum)**(2*kappa)')])
+
+
+# %% [markdown]
+# **The weights**, against torch's own batch norm, which we feed batches whose means are known, and against a loop over unit impulses. The weight of the start makes up what is missing to one.
+
+# %%
+def from_torch(steps, momentum):
+    "Weights read off `torch.nn.BatchNorm1d`: batch i has mean one, all others zero; one channel a question."
+    norm = torch.nn.BatchNorm1d(steps, momentum=momentum, dtype=torch.float64)
+    for i in range(steps): norm(torch.eye(steps, dtype=torch.float64)[i].repeat(2, 1))
+    return norm.running_mean
+
+from_torch(3, .1)
+
+
+# %%
+def impulses(steps, kappa, momentum=.1):
+    "Weights by running the average on one unit impulse after the other."
+    found = []
+    for i in range(steps):
+        r = 0.
+        for j, eta in enumerate(recursion(steps, kappa, momentum)): r = (1 - eta)*r + eta*(i == j)
+        found.append(r)
+    return found
+
+impulses(3, .4)
+
+# %%
+#| code-fold: true
+#| code-summary: "The claim, its routes and its edits"
+claim('adab2n.batch_weights', 'After $J$ batches, batch $i$ has weight $\\eta_J a^{J-i}$.', of=batch_weights, source='ours',
+    checks=[
+        Check('trusted implementation', lambda f: f(40, 1., .1), lambda: from_torch(40, .1), 1e-14, 'float64, 40 multiplications; torch.nn.BatchNorm1d'),
+        Check('brute force', lambda f: np.concatenate([f(30, k) for k in (0, .1, .4, .7)]), lambda: [w for k in (0, .1, .4, .7) for w in impulses(30, k)], 1e-13, 'float64, 30 steps'),
+        Check('limit', lambda f: [f(50, 0.).sum(), f(1, .4).sum(), f(400, 1.).sum()], lambda: [1., .1**.4, 1.], 1e-12, 'a plain average; a single batch; a start long forgotten')],
+    mutants=[('steps - 1, -1, -1', 'steps, 0, -1'), ('kappa*age', 'age'), ('averaging_factor(steps,', 'averaging_factor(steps + 1,')])
+
+
+# %%
+def shares_by_hand(tasks, steps, kappa, momentum=.1):
+    "Weights of all batches by impulses, added up task by task."
+    w = impulses(tasks*steps, kappa, momentum)
+    return [sum(w[t*steps:(t + 1)*steps]) for t in range(tasks)]
+
+shares_by_hand(3, 5, .4)
+
+# %%
+#| code-fold: true
+#| code-summary: "The claim, its routes and its edits"
+claim('adab2n.task_shares', 'Task $t$ of $T$ has share $\\eta_J a^{n(T-t)}(1-a^n)/(1-a)$.', of=task_shares, source='ours',
+    checks=[
+        Check('brute force', lambda f: np.concatenate([f(4, 6, k) for k in (0, .1, .4, 1)]), lambda: [w for k in (0, .1, .4, 1) for w in shares_by_hand(4, 6, k)], 1e-13, 'float64, 24 steps'),
+        Check('limit', lambda f: [*f(3, 5, 1e-8), *f(3, 400, 1.)], lambda: [1/3]*3 + [.9**800, .9**400, 1.], 1e-6, 'κ→0 gives equal shares; 400 steps of κ=1 leave only the last task')],
+    mutants=[('a**(steps*older)', 'a**older'), ('(1 - a**steps)', '(1 + a**steps)'), ('/(1 - a)', '/(1 + a)')])
+
+
+# %% [markdown]
+# ## Picture
+#
+# Each row is one $\kappa$ of the official grid, each column a past batch, the newest at the right; grey bands separate five tasks. Move the number of steps a task lasts.
+
+# %%
+#| hide
+def strips(steps, ax):
+    "Weights of all batches of five tasks, one row a kappa, each row scaled to its largest weight."
+    kappas, edges = [0, .1, .4, .7, 1], np.arange(6)*steps
+    rows = np.stack([batch_weights(5*steps, k).numpy() for k in kappas])
+    rows = (rows/rows.max(1, keepdims=True)).reshape(5, 100, -1).mean(2)
+    ax.imshow(rows, aspect='auto', cmap='Blues', vmin=0, vmax=1, extent=(0, 5*steps, 4.5, -.5))
+    for e in edges[1:-1]: ax.axvline(e, color=COLORS['grey'], lw=1)
+    ax.set(yticks=range(5), yticklabels=[f'κ = {k}' for k in kappas], xlabel=f'batch, {steps} a task', xticks=edges)
+    ax.grid(False)
+
+
+# %%
+#| label: fig-strips
+#| fig-cap: "Weight of every past batch in a running statistic, each row scaled to its largest. The slider moves the steps a task lasts."
+#| fig-alt: "From a hundred steps a task on, every positive κ of the official grid leaves weight on the last task alone; only κ = 0 remembers all five."
+#| echo: false
+slider('steps a task', [20, 40, 60, 100, 200, 500, 1000], strips, 'From a hundred steps a task on, every positive κ of the official grid leaves weight on the last task alone; only κ = 0 remembers all five.', start=20)
+
+# %% [markdown]
+# How small would $\kappa$ have to be for the first task to keep at least half of the last one's share? By @eq-shares, $a^{n(T-1)}\ge\frac12$, that is $\kappa\le\ln2/(n(T-1)\ln\frac1{1-\mathsf m})$.
+
+# %%
+#| code-fold: true
+settings = {'Split CIFAR-10': (5, 1000), 'Split CIFAR-100': (10, 500), 'Split Mini-ImageNet': (20, 250)}
+def row(name, tasks, steps):
+    "What the official online setting keeps."
+    last, first = (task_shares(tasks, steps, 1)[i].item() for i in (-1, 0))
+    needed = math.log(2)/(steps*(tasks - 1)*-math.log(.9))
+    kept = math.log10(task_shares(tasks, steps, .1)[-2].item()/task_shares(tasks, steps, .1)[-1].item())
+    return f'| {name} | {tasks} × {steps} | $10^{{{math.log10(.9)*steps:.1f}}}$ | $10^{{{kept:.1f}}}$ | {needed:.4f} |'
+Markdown('\n'.join(['| online setting | tasks × steps | task before the last : last, κ=1 | the same, κ=0.1 | κ needed for first : last ≥ ½ |', '|---|---|---|---|---|', *[row(k, *v) for k, v in settings.items()]]))
+
+# %% [markdown]
+# The official grid is $\kappa\in\{0.1,0.4,0.7,1\}$. Its smallest value is some sixty times too large to balance tasks over history. What the schedule does there is average over more batches and so reduce noise. If the running statistics of a replay method are balanced, the balance comes from the **replayed samples inside each batch**, not from the momentum. That is the subject of [the next page](11_dilemma.ipynb).
+#
+# ## What if
+#
+# Predict first, then open.
+#
+# **1.** Momentum 0.01 instead of 0.1, $\kappa=1$, a hundred steps a task. Does the first of two tasks keep more than a third of the second one's share?
+#
+# <details><summary>Answer</summary>
+#
+# Yes: the ratio is $0.99^{100}\approx0.37$. The memory is a hundred batches long, as long as a task.
+#
+# </details>
+
+# %%
+W = task_shares(2, 100, 1, momentum=.01)
+W[0]/W[1]
+
+# %% [markdown]
+# **2.** $\kappa=0.4$ and a single batch seen. How much of the start value is left?
+#
+# <details><summary>Answer</summary>
+#
+# $1-\mathsf m^{0.4}$, more than half. Only $\kappa=0$ forgets the arbitrary start at once.
+#
+# </details>
+
+# %%
+1 - averaging_factor(1, .4)
+
+# %% [markdown]
+# **3.** The layer sees three forwards a step (new batch, two replay batches) instead of one. Is its memory longer or shorter, counted in steps?
+#
+# <details><summary>Answer</summary>
+#
+# Shorter, by a factor of three: the schedule counts forwards. After ten steps thirty forwards have passed.
+#
+# </details>
+
+# %%
+.9**10, .9**30
+
+# %% [markdown]
+# ## Where it lives
+#
+# `averaging_factor`, `batch_weights` and `task_shares` are in `papers_nb.adab2n.momentum`. [The layer](21_layer.ipynb) calls `averaging_factor` at every training forward; [the training](30_train.ipynb) takes `kappa` as a parameter.
