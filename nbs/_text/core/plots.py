@@ -160,14 +160,13 @@ def slider(
 # %%
 #| label: fig-slider
 #| fig-cap: "A parabola; the slider moves its power."
-#| fig-alt: "The higher the power, the flatter the curve near zero."
 def power(p, ax):
     "The curve x to the power p."
     x = np.linspace(-1, 1, 41)
     ax.plot(x, np.abs(x)**p, color=COLORS['blue'])
     ax.set(xlabel='x', ylabel='|x| to the power p')
 
-slider('p', [1, 2, 4, 8], power, 'The higher the power, the flatter the curve near zero.', start=2, size=(5, 2.4))
+slider('p', [1, 2, 4, 8], power, 'The higher the power of the parabola, the flatter its curve is near zero.', start=2, size=(5, 2.4))
 
 # %% [markdown]
 # ## Where it lives

@@ -1,0 +1,503 @@
+# %% [markdown]
+# # No momentum solves the dilemma
+#
+# > A fast average forgets old tasks, a slow one lags behind the network, and with replay neither is the problem.
+
+# %% [markdown]
+# Lyu et al. 2023 (AdaB²N): the balance and adaptation dilemma of the abstract; model, statements and proofs are ours · 10 minutes · what you need first: [Running statistics forget the first task](10_momentum.ipynb)
+
+# %%
+#| default_exp adab2n.dilemma
+
+# %%
+#| export
+import torch
+from torch import Tensor
+
+from papers_nb.adab2n.momentum import averaging_factor
+from papers_nb.errors import UserError
+
+# %%
+#| hide
+import numpy as np, sympy
+from IPython.display import Markdown
+from papers_nb.adab2n.momentum import batch_weights, task_shares
+from papers_nb.core.checks import Check, claim, raises
+from papers_nb.core.plots import COLORS, slider, theme
+theme()
+
+# %% [markdown]
+# ## The question
+#
+# A running statistic should weigh all tasks alike, and it should describe the network of **now**, not of a thousand steps ago. Can a cleverly chosen momentum have both? And if old samples are replayed in every batch, is momentum the right screw at all?
+#
+# ## Four batches
+#
+# Two tasks, two batches each, and a network that drifts: every step adds 1 to all its activations. The first task has mean 0, the second 10. What the layer sees:
+
+# %%
+task_mean, drift = [0, 0, 10, 10], [1, 2, 3, 4]
+seen = [m + d for m, d in zip(task_mean, drift)]
+seen
+
+# %% [markdown]
+# For the network of now, with drift 4, a fair mean is (4 + 14)/2 = 9. The plain average and an exponential one with momentum 0.5:
+
+# %%
+plain, fast = np.dot(batch_weights(4, 0), seen), np.dot(batch_weights(4, 1, .5), seen)
+plain, fast
+
+
+# %% [markdown]
+# The plain average is fair to the tasks and 1.5 behind the drift. The fast one is hardly behind, and it has all but forgotten the first task. Both miss 9, from different sides.
+#
+# ## Symbols
+#
+# | symbol | in code | meaning |
+# |---|---|---|
+# | $\mu_k$ | `means` | mean of task $k$, of $T$ |
+# | $D_i$, $\delta$ | | drift of the network at batch $i$; per step, where it is steady |
+# | $\xi_i$, $\nu$ | | sampling noise of batch $i$, and its variance |
+# | $\omega_i$, $W_k$, $\eta_J$, $a$ | | as on [the page before](10_momentum.ipynb) |
+# | $\textcolor{#0072b2}{\text{imbalance}}$ | `imbalance` | error from unequal task shares |
+# | $\textcolor{#b35900}{\text{staleness}}$ | `staleness` | error from old batches, per unit of drift |
+# | noise | `noise` | variance of the average, per unit of $\nu$ |
+# | $q$, $\varrho=q/\nu$ | `ratio` | variance of a random drift per step, and relative to the noise |
+# | $\pi_k$ | `weights` | share of task $k$ inside a batch |
+#
+# ## Statement 1: three errors
+#
+# Let batch $i$ of task $k(i)$ have the statistic $s_i=\mu_{k(i)}+D_i+\xi_i$. The target is the balanced statistic of the present network, $s^\star=\frac1T\sum_k\mu_k+D_J$. For weights that sum to one
+#
+# $$
+# \begin{aligned}
+# r_J-s^\star={}&\textcolor{#0072b2}{\textstyle\sum_k(W_k-\frac1T)\mu_k}\\
+# &{}+\textcolor{#b35900}{\textstyle\sum_i\omega_i(D_i-D_J)}+\textstyle\sum_i\omega_i\xi_i.
+# \end{aligned}
+# $$ {#eq-three}
+#
+# For a steady drift and the weights of the paper's schedule, the lag in steps is
+#
+# $$\textcolor{#b35900}{\sum_i\omega_i(J-i)=\eta_J\,\frac{a-Ja^J+(J-1)a^{J+1}}{(1-a)^2}},$$ {#eq-stale}
+#
+# which tends to at most $a/(1-a)$, and for $\kappa=0$ is $(J-1)/2$ and grows without bound. The noise variance is
+#
+# $$\sum_i\omega_i^2=\eta_J^2\,\frac{1-a^{2J}}{1-a^2}\ \to\ \frac{1-a}{1+a},\qquad\kappa=0:\ \frac1J.$$ {#eq-noise}
+#
+# *Why.* Put $r_J=\sum\omega_is_i$ and subtract $s^\star\sum\omega_i$: each of the three parts keeps to itself. @eq-stale is $\eta_J\sum_{d<J}d\,a^d$, the derivative of a geometric series times $a$. @eq-noise is a geometric series in $a^2$.
+#
+# So one end of the schedule has no imbalance and unbounded staleness, the other bounded staleness and all the imbalance. That is the dilemma.
+
+# %%
+#| exports
+def imbalance(
+    shares: Tensor, # share of each task in the average, (T,)
+    means: Tensor,  # mean of each task, (T,)
+)->Tensor: # scalar
+    "Error of an average from unequal task shares. Source: ours."
+    return ((shares - 1/len(shares))*means).sum()
+
+def staleness(
+    steps: int,         # J, batches averaged
+    kappa: float,       # the paper's knob
+    momentum: float=.1, # of the usual batch norm
+)->float: # in steps
+    "How many steps an average lags behind a steady drift. Source: ours."
+    if kappa == 0: return (steps - 1)/2
+    a = (1 - momentum)**kappa
+    return averaging_factor(steps, kappa, momentum)*(a - steps*a**steps + (steps - 1)*a**(steps + 1))/(1 - a)**2
+
+def noise(
+    steps: int,         # J, batches averaged
+    kappa: float,       # the paper's knob
+    momentum: float=.1, # of the usual batch norm
+)->float: # per unit of the batch variance
+    "Variance of an average of independent batches. Source: ours."
+    if kappa == 0: return 1/steps
+    a = (1 - momentum)**kappa
+    return averaging_factor(steps, kappa, momentum)**2*(1 - a**(2*steps))/(1 - a**2)
+
+
+# %%
+imbalance(task_shares(2, 2, 1, .5), torch.tensor([0., 10.])), staleness(4, 1, .5), noise(4, 1, .5)
+
+# %%
+{kappa: (round(staleness(5000, kappa), 1), round(noise(5000, kappa), 4)) for kappa in (0, .1, .4, 1)}
+
+
+# %% [markdown]
+# ### Is it true?
+
+# %%
+def weights_by_loop(steps, kappa, momentum=.1):
+    "Weights of the schedule as it is defined, without a closed form."
+    eta, w = momentum**kappa, np.zeros(steps)
+    for i in range(steps):
+        w *= 1 - eta
+        w[i] = eta
+        eta = eta/(eta + (1 - momentum)**kappa)
+    return w
+
+weights_by_loop(3, 1)
+
+# %%
+#| code-fold: true
+#| code-summary: "The claim about staleness, its routes and its edits"
+claim('adab2n.staleness', 'An average of $J$ batches lags $\\eta_J(a-Ja^J+(J-1)a^{J+1})/(1-a)^2$ steps behind a steady drift.', of=staleness, source='ours',
+    checks=[
+        Check('brute force', lambda f: [f(57, k) for k in (0, .1, .4, .7, 1)], lambda: [weights_by_loop(57, k) @ np.arange(56, -1, -1) for k in (0, .1, .4, .7, 1)],
+              1e-11, 'float64; sums up to 28, divided by (1-a)² down to 1e-4'),
+        Check('limit', lambda f: [f(3000, 1.), f(1, .4), f(2, 1., .5)], lambda: [9., 0., .25], 1e-9, 'a/(1-a) at momentum 0.1; one batch; two batches, the older with weight 1/4')],
+    mutants=[('a - steps*a**steps', 'a + steps*a**steps'), ('(1 - a)**2', '(1 - a)'), ('(steps - 1)*a**(steps + 1)', '(steps - 1)*a**steps')])
+
+
+# %%
+def noise_by_sampling(steps, kappa, runs=200_000):
+    "Variance of many averages of white noise."
+    draws = np.random.default_rng(0).standard_normal((runs, steps))
+    return (draws @ weights_by_loop(steps, kappa)).var()
+
+noise_by_sampling(20, .4)
+
+# %%
+#| code-fold: true
+#| code-summary: "The claim about noise, its routes and its edits"
+claim('adab2n.noise', 'The variance of an average of $J$ batches is $\\eta_J^2(1-a^{2J})/(1-a^2)$ of one batch.', of=noise, source='ours',
+    checks=[
+        Check('sampling', lambda f: [f(20, .1), f(20, .4), f(20, 1.)], lambda: [noise_by_sampling(20, k) for k in (.1, .4, 1.)], 1.5e-3, 'four standard errors, √(2/200000) of at most 0.1'),
+        Check('limit', lambda f: [f(5000, 1.), f(1, .7), f(13, 0)], lambda: [.1/1.9, .1**1.4, 1/13], 1e-12, '(1-a)/(1+a); one batch; a plain average')],
+    mutants=[('**2*(1 - a**(2*steps))', '*(1 - a**(2*steps))'), ('/(1 - a**2)', '/(1 - a)'), ('(1 - a**(2*steps))', '(1 + a**(2*steps))')])
+
+
+# %% [markdown]
+# ### The dilemma, drawn
+#
+# Five tasks, the last with mean 1, the others 0. To the right: the last task weighs too much. Up: the average lags. The ideal is the lower left corner. The curve runs over all $\kappa$, the dots are the official grid.
+
+# %%
+#| hide
+def plane(steps, ax):
+    "Imbalance against staleness over kappa, with the official grid as dots."
+    last = torch.tensor([0., 0, 0, 0, 1])
+    at = lambda k: (imbalance(task_shares(5, steps, k), last).item(), staleness(5*steps, k))
+    x, y = zip(*(at(k) for k in np.concatenate([[1e-6], np.geomspace(1e-4, 1, 80)])))
+    ax.plot(x, y, color=COLORS['grey'])
+    for k in (.1, .4, .7, 1):
+        ax.plot(*at(k), 'o', color=COLORS['orange'])
+        ax.annotate(f'κ={k}', at(k), (6, 4), textcoords='offset points', fontsize=8)
+    ax.plot(*at(0), 's', color=COLORS['blue'])
+    ax.annotate('κ=0', at(0), (8, -3), textcoords='offset points', fontsize=8)
+    ax.set(xlim=(-.03, .93), ylim=(5, 5000), yscale='log', xlabel='imbalance', ylabel='lag in steps')
+
+
+# %%
+#| label: fig-plane
+#| fig-cap: "What a running statistic gets wrong, for every κ. The slider moves the steps a task lasts."
+#| echo: false
+slider('steps a task', [10, 20, 50, 100, 250, 500, 1000], plane,
+    'No value of kappa is low on both axes, and the official grid sits at the far right: from a few hundred steps a task on it is all imbalance and little lag.', start=50)
+
+
+# %% [markdown]
+# ## Statement 2: the best speed, if tracking were all
+#
+# Leave the tasks aside and let the network drift at random, $D_i=D_{i-1}+\sqrt q\,z_i$. An average with constant gain $K$ then has the stationary error variance
+#
+# $$E(K)=\nu\,\frac{K^2+(1-K)^2\varrho}{K(2-K)},$$ {#eq-error}
+#
+# which is least at
+#
+# $$K^\star=\tfrac12\bigl(\sqrt{\varrho^2+4\varrho}-\varrho\bigr),\qquad E(K^\star)=K^\star\nu.$$ {#eq-gain}
+#
+# *Why.* The error obeys $e_i=(1-K)(e_{i-1}-\sqrt q z_i)+K\xi_i$. Equate the variances on both sides, $E=(1-K)^2(E+q)+K^2\nu$, and solve: @eq-error. This local-level model is what a Kalman filter is optimal for; in the steady state its gain is $K=P^-/(P^-+\nu)$ with $P^-=P+q$ and $P=(1-K)P^-=K\nu$. Hence $K\nu+q=P^-=K\nu/(1-K)$, that is $K^2=\varrho(1-K)$, whose positive root is @eq-gain.
+#
+# A network that changes fast wants a large gain; small, noisy batches want a small one.
+
+# %%
+#| exports
+def tracking_error(
+    gain: float,  # K, in (0, 1]
+    ratio: float, # ϱ, drift variance per step over noise variance
+)->float: # per unit of the noise variance
+    "Stationary error of an average with constant gain that follows a random walk. Source: ours."
+    return (gain**2 + (1 - gain)**2*ratio)/(gain*(2 - gain))
+
+def best_gain(
+    ratio: float, # ϱ, drift variance per step over noise variance
+)->float: # K*
+    "The constant gain with the least tracking error: the steady Kalman gain. Source: Kalman 1960 for the filter; closed form ours."
+    if ratio < 0: raise UserError(f'ratio={ratio}: a variance over a variance, at least 0')
+    return ((ratio**2 + 4*ratio)**.5 - ratio)/2
+
+
+# %%
+best_gain(.02), tracking_error(best_gain(.02), .02)
+
+# %%
+raises(best_gain, -1.)
+
+
+# %%
+def tracked(gain, ratio, chains=100_000, steps=400):
+    "Error variance of many simulated averages after a long time."
+    rng, error = np.random.default_rng(1), np.zeros(chains)
+    for _ in range(steps): error = (1 - gain)*(error - ratio**.5*rng.standard_normal(chains)) + gain*rng.standard_normal(chains)
+    return error.var()
+
+tracked(.1, .02, steps=100)
+
+
+# %%
+def stationary(gain, ratio):
+    "The fixed point of the variance, by SymPy."
+    E, K, q = sympy.symbols('E K q')
+    return float(sympy.solve(sympy.Eq(E, (1 - K)**2*(E + q) + K**2), E)[0].subs({K: sympy.Rational(gain), q: sympy.Rational(ratio)}))
+
+stationary('1/10', '1/50')
+
+# %%
+#| code-fold: true
+#| code-summary: "The claim about the tracking error, its routes and its edits"
+claim('adab2n.tracking_error', 'With constant gain $K$ the tracking error is $(K^2+(1-K)^2\\varrho)/(K(2-K))$.', of=tracking_error, source='ours',
+    checks=[
+        Check('sampling', lambda f: [f(.1, .02), f(.3, .1)], lambda: [tracked(.1, .02), tracked(.3, .1)], 6e-3, 'four standard errors of a variance of at most 0.3 over 100000 chains'),
+        Check('algebra', lambda f: [f(.1, .02), f(.5, 2.)], lambda: [stationary('1/10', '1/50'), stationary('1/2', '2')], 1e-14, 'exact, then rounded to float64')],
+    mutants=[('(2 - gain)', '(2 + gain)'), ('(1 - gain)**2', '(1 - gain)'), ('gain**2 +', 'gain**2 -')])
+
+
+# %%
+def kalman(ratio, steps=2000):
+    "The gain of the Kalman filter after many steps of its own recursion."
+    P = 1.
+    for _ in range(steps):
+        ahead = P + ratio
+        K = ahead/(ahead + 1)
+        P = (1 - K)*ahead
+    return K
+
+kalman(.02)
+
+
+# %%
+def least(ratio):
+    "Where the derivative of the tracking error vanishes, by SymPy."
+    K, r = sympy.symbols('K r', positive=True)
+    error = (K**2 + (1 - K)**2*r)/(K*(2 - K))
+    roots = sympy.solve(sympy.numer(sympy.together(sympy.diff(error, K))).subs(r, sympy.Rational(ratio)), K)
+    return float(next(x for x in roots if 0 < x < 1))
+
+least('1/50')
+
+# %%
+#| code-fold: true
+#| code-summary: "The claim about the best gain, its routes and its edits"
+claim('adab2n.best_gain', 'The best constant gain is $K^\\star=\\frac12(\\sqrt{\\varrho^2+4\\varrho}-\\varrho)$.', of=best_gain, source='ours',
+    checks=[
+        Check('brute force', lambda f: [f(.02), f(.5), f(3.)], lambda: [kalman(.02), kalman(.5), kalman(3.)], 1e-12, 'the recursion has converged'),
+        Check('algebra', lambda f: [f(.02), f(.5)], lambda: [least('1/50'), least('1/2')], 1e-14, 'exact, then rounded to float64')],
+    mutants=[('4*ratio', '2*ratio'), ('- ratio)', '+ ratio)'), ('ratio**2 +', 'ratio +')])
+
+
+# %% [markdown]
+# ## Statement 3: what replay does
+#
+# Now every step also replays old samples from a buffer that holds all $T$ tasks evenly. In **one joint forward**, with a share $\rho$ of new samples, the current task has $\rho+(1-\rho)/T$ of the batch and an old one $(1-\rho)/T$. Their ratio in any average is
+#
+# $$1+\frac{T\rho}{1-\rho},$$ {#eq-joint}
+#
+# whatever the momentum. In **separate forwards**, the new batch first and $p-1$ replay batches after it, the new batch's share of an exponential average is
+#
+# $$\rho_{\mathrm{sep}}=\frac{\mathsf m(1-\mathsf m)^{p-1}}{1-(1-\mathsf m)^p}$$ {#eq-separate}
+#
+# in place of $\rho$.
+#
+# *Why.* In the stationary state an average of batches that all have the same task shares has these shares. For separate forwards, the step's own forwards have weights $\mathsf m(1-\mathsf m)^{p-1},\dots,\mathsf m$, the step before has them times $(1-\mathsf m)^p$, and so on: a geometric series.
+
+# %%
+#| exports
+def current_to_old(
+    tasks: int,         # T, all in the buffer
+    forwards: int,      # p: 1 for a joint forward, else new batch plus p-1 replay batches
+    new_share: float=.5, # ρ, of new samples in a joint batch; not used for separate forwards
+    momentum: float=.1, # of the usual batch norm
+)->float: # weight of the current task over that of an old one
+    "Recency of a running statistic under replay, in the stationary state. Source: ours."
+    share = new_share if forwards == 1 else momentum*(1 - momentum)**(forwards - 1)/(1 - (1 - momentum)**forwards)
+    return 1 + tasks*share/(1 - share)
+
+
+# %%
+#| code-fold: true
+Markdown('\n'.join(['| ratio current : old | T = 5 | T = 10 | T = 20 |', '|---|---|---|---|',
+    *[f'| {name} | ' + ' | '.join(f'{current_to_old(T, *arguments):.2f}' for T in (5, 10, 20)) + ' |' for name, arguments in
+      (('ER-ACE, separate', (2,)), ('ER-ACE, joint', (1, 1/2)), ('DER++, separate', (3,)), ('DER++, joint', (1, 1/3)))]]))
+
+
+# %% [markdown]
+# With replay the recency bias is a factor between three and twenty-one, not the $10^{46}$ of the page before. And for joint forwards no momentum changes it.
+
+# %%
+def ratio_by_loop(tasks, forwards, new_share, momentum=.1, steps=300):
+    "Run averages over batches of known composition and divide the two shares."
+    new, old = np.eye(tasks)[-1], np.full(tasks, 1/tasks)
+    batches = [new_share*new + (1 - new_share)*old] if forwards == 1 else [new] + [old]*(forwards - 1)
+    r = np.zeros(tasks)
+    for _ in range(steps):
+        for b in batches: r = (1 - momentum)*r + momentum*b
+    return r[-1]/r[0]
+
+ratio_by_loop(5, 2, .5)
+
+# %%
+#| code-fold: true
+#| code-summary: "The claim about replay, its routes and its edits"
+claim('adab2n.current_to_old', 'Under replay the current task weighs $1+T\\rho/(1-\\rho)$ times an old one.', of=current_to_old, source='ours',
+    checks=[
+        Check('brute force', lambda f: [f(5, 2), f(10, 3), f(20, 1, 1/3)], lambda: [ratio_by_loop(5, 2, 0), ratio_by_loop(10, 3, 0), ratio_by_loop(20, 1, 1/3)], 1e-9, 'stationary after 300 steps'),
+        Check('limit', lambda f: [f(7, 1, 0.), f(4, 2, .5, 1e-9), f(4, 3, .5, 1e-9)], lambda: [1., 5., 3.], 1e-6, 'no new samples; for a slow average the forwards count alike: 1+T and 1+T/2')],
+    mutants=[('tasks*share', 'share'), ('(1 - share)', '(1 + share)'), ('(1 - momentum)**(forwards - 1)', '(1 - momentum)**(1 - forwards)')])
+
+
+# %% [markdown]
+# ## Statement 4: momentum only moves along a segment
+#
+# Let the network stand still. Training normalises by the batch, on average by $b=\sum_k\pi_k\mu_k$. A balanced test would want $u=\frac1T\sum_k\mu_k$. For **any** test statistic $r$
+#
+# $$|r-b|+|r-u|\ \ge\ |b-u|=\Bigl|\sum_k(\pi_k-\tfrac1T)\,\mu_k\Bigr|.$$ {#eq-segment}
+#
+# *Why.* The triangle inequality; equality exactly for $r$ between the two. The first length is the mismatch with training, the second the imbalance at test time. Moving $r$ trades one for the other and never lowers the sum. The right side vanishes for $\pi_k=1/T$: **the cure must act on the weights inside the batch.**
+
+# %%
+#| exports
+def least_mismatch(
+    weights: Tensor, # π, share of each task inside a batch, (T,)
+    means: Tensor,   # mean of each task, (T,)
+)->Tensor: # scalar
+    "Least sum of train-test mismatch and imbalance that any test statistic can have. Source: ours."
+    return ((weights - 1/len(weights))*means).sum().abs()
+
+
+# %%
+pi, mu = torch.tensor([.12, .12, .12, .12, .52], dtype=torch.float64), torch.tensor([0., 1, -1, 2, 5], dtype=torch.float64)
+least_mismatch(pi, mu), least_mismatch(torch.full((5,), .2), mu)
+
+
+# %%
+def best_on_a_grid(weights, means):
+    "Least sum of the two lengths over many candidate statistics."
+    r = np.linspace(-10, 10, 200_001)
+    return np.min(abs(r - (weights*means).sum().item()) + abs(r - means.mean().item()))
+
+best_on_a_grid(pi, mu)
+
+# %%
+#| code-fold: true
+#| code-summary: "The claim about the segment, its routes and its edits"
+claim('adab2n.least_mismatch', 'No test statistic has mismatch plus imbalance below $|\\sum_k(\\pi_k-1/T)\\mu_k|$.', of=least_mismatch, source='ours',
+    checks=[
+        Check('brute force', lambda f: [f(pi, mu), f(pi, -mu), f(pi.flip(0), mu)], lambda: [best_on_a_grid(pi, mu), best_on_a_grid(pi, -mu), best_on_a_grid(pi.flip(0), mu)], 2e-4, 'two steps of the grid'),
+        Check('limit', lambda f: [f(torch.full((5,), .2), mu), f(torch.eye(3)[0], torch.tensor([3., 0., 0.]))], lambda: [0., 2.], 1e-6, 'even weights; a batch of one task only')],
+    mutants=[('weights - 1/len', 'weights + 1/len'), ('.sum().abs()', '.abs().sum()'), ('1/len(weights)', '1')])
+
+
+# %%
+#| hide
+def segment(share, ax):
+    "The two lengths for every test statistic, for a batch with this share of the new task."
+    weights = np.array([(1 - share)/4]*4 + [share])
+    b, u, r = weights @ mu.numpy(), mu.numpy().mean(), np.linspace(-.5, 5.5, 200)
+    ax.plot(r, abs(r - b), color=COLORS['orange'], label='mismatch with training')
+    ax.plot(r, abs(r - u), color=COLORS['blue'], label='imbalance at test time')
+    ax.plot(r, abs(r - b) + abs(r - u), color=COLORS['grey'], lw=2.5, label='sum')
+    ax.plot([b, u], [0, 0], 'o', color='black', ms=4)
+    ax.annotate('b', (b, 0), (0, -12), textcoords='offset points'); ax.annotate('u', (u, 0), (0, -12), textcoords='offset points')
+    ax.set(ylim=(-.8, 6), xlabel='test statistic r', ylabel='distance'); ax.legend(loc='upper left')
+
+
+# %%
+#| label: fig-segment
+#| fig-cap: "The two lengths of the inequality over all test statistics. The slider moves the share of the new task inside the batch."
+#| echo: false
+slider('share of the new task', [.2, .3, .4, .52, .7, .9], segment,
+    'Between the two means the sum is flat: moving the statistic trades one error for the other. At a share of one fifth the two means coincide and the sum touches zero.', start=.52)
+
+
+# %% [markdown]
+# ## Statement 5: separate forwards lose variance
+#
+# If new and old samples are normalised apart, training uses two normalisers $\mu_c$ and $\mu_b$, and by the same inequality any single $r$ is off by at least $|\mu_c-\mu_b|$ in sum, whatever is done to the running statistics afterwards. The stored variance is wrong as well. With share $p$ of the new batch the running variance tends to $p\sigma_c^2+(1-p)\sigma_b^2$, while the mixture has
+#
+# $$p\,\sigma_c^2+(1-p)\,\sigma_b^2+p(1-p)(\mu_c-\mu_b)^2.$$ {#eq-mixture}
+#
+# *Why.* Of a sample from the mixture, the variance is the mean of the variances plus the variance of the means, and a mean that is $\mu_c$ with chance $p$, else $\mu_b$, has variance $p(1-p)(\mu_c-\mu_b)^2$.
+
+# %%
+#| exports
+def mixture_variance(
+    share: float,                    # p, of the first group
+    means: tuple[float, float],      # of the two groups
+    variances: tuple[float, float],  # of the two groups
+)->float:
+    "Variance of a mixture of two groups; averaging the groups' own variances misses the last term. Source: law of total variance."
+    return share*variances[0] + (1 - share)*variances[1] + share*(1 - share)*(means[0] - means[1])**2
+
+
+# %%
+p = 9/19
+p*1 + (1 - p)*1.5**2, mixture_variance(p, (2., -1.), (1., 1.5**2))
+
+
+# %%
+def mixed(share, means, variances, n=2_000_000):
+    "Variance of samples drawn from two normals."
+    rng = np.random.default_rng(2)
+    first = rng.random(n) < share
+    return np.where(first, means[0] + variances[0]**.5*rng.standard_normal(n), means[1] + variances[1]**.5*rng.standard_normal(n)).var()
+
+mixed(p, (2., -1.), (1., 2.25))
+
+# %%
+#| code-fold: true
+#| code-summary: "The claim about the lost variance, its routes and its edits"
+claim('adab2n.mixture_variance', 'A mixture has the variance $p\\sigma_c^2+(1-p)\\sigma_b^2+p(1-p)(\\mu_c-\\mu_b)^2$.', of=mixture_variance, source='law of total variance',
+    checks=[
+        Check('sampling', lambda f: f(p, (2., -1.), (1., 2.25)), lambda: mixed(p, (2., -1.), (1., 2.25)), .02, 'four standard errors of a variance of 4 over two million samples'),
+        Check('trusted implementation', lambda f: f(.25, (0., 4.), (0., 1.)), lambda: np.var([0., 0., 3., 3., 5., 5., 3., 5.]), 1e-14, 'numpy.var; two zeros and six numbers of mean 4, variance 1')],
+    mutants=[('share*(1 - share)*', 'share*'), ('(means[0] - means[1])', '(means[0] + means[1])'), ('share*variances[0] +', 'share*variances[0] -')])
+
+# %% [markdown]
+# ## What if
+#
+# Predict first, then open.
+#
+# **1.** A network is trained with separate forwards, and afterwards its running statistics are computed anew on a balanced buffer. Does its accuracy rise?
+#
+# <details><summary>Answer</summary>
+#
+# Statement 5 says no: no single statistic fits two training normalisers. In our small trainings recalibration indeed brings nothing there.
+#
+# </details>
+#
+# **2.** The same for a network trained with joint forwards whose batches are unbalanced. Better or worse?
+#
+# <details><summary>Answer</summary>
+#
+# Worse is to be expected: the statistics move from $b$, on which the network was trained, to $u$. By @eq-segment the imbalance falls and the mismatch rises by the same amount, and the network has adapted to $b$.
+#
+# </details>
+#
+# **3.** The learning rate is raised tenfold, so that the network drifts faster. Should $\kappa$ be larger or smaller?
+#
+# <details><summary>Answer</summary>
+#
+# Larger: the best gain grows with $\varrho$.
+#
+# </details>
+
+# %%
+[round(best_gain(r), 3) for r in (.001, .01, .1, 1.)]
+
+# %% [markdown]
+# ## Where it lives
+#
+# The functions are in `papers_nb.adab2n.dilemma`. The cure inside the batch is [the layer](21_layer.ipynb); [the home page](../index.ipynb) shows what separate and joint forwards do to a real training.
