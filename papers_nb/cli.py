@@ -83,8 +83,7 @@ def do_results(args):
     records = runs.records(args.paper)
     for name in sorted({r["notebook"] for r in records}):
         print(f"{name}\n\n{summary([r for r in records if r['notebook'] == name])}\n")
-    if not records:
-        print(f"no records of {args.paper}; start with: papers_nb list")
+    print("" if records else f"no records of {args.paper}; start with: papers_nb list")
 
 
 def do_claims(args):

@@ -28,14 +28,17 @@ def _kernel_manager(kernels: list):
     return SocketKernelManager
 
 
-def _interrupt(kernels, stop):
-    """Interrupt the kernel until papermill is through: a step saves first, a cell that begins later ends at once."""
-    deadline = time.monotonic() + GRACE
-    while not stop.is_set():
+def _stop(kernels, over):
+    """Tell the kernel once, as soon as it is there: a training saves and ends, anything else ends at once; then insist."""
+    deadline, told = time.monotonic() + GRACE, set()
+    while not over.is_set():
         for process in filter(None, (getattr(k.provisioner, "process", None) for k in kernels)):
-            with suppress(ProcessLookupError):
-                os.kill(process.pid, signal.SIGINT if time.monotonic() < deadline else signal.SIGKILL)
-        stop.wait(.5)
+            late = time.monotonic() > deadline
+            if late or process.pid not in told:
+                told.add(process.pid)
+                with suppress(ProcessLookupError):
+                    os.kill(process.pid, signal.SIGKILL if late else signal.SIGTERM)
+        over.wait(.2)
 
 
 def _one_line(message: str, code: int = 1):
@@ -58,7 +61,7 @@ class PapersEngine:
         def forward(number):
             """Pass the first signal on to the kernel instead of dying with it unsaved."""
             if not came:
-                threading.Thread(target=_interrupt, args=(kernels, over), daemon=True).start()
+                threading.Thread(target=_stop, args=(kernels, over), daemon=True).start()
             came.append(number)
         try:
             runs.check(nb, nb.metadata.papermill["parameters"])
@@ -107,11 +110,6 @@ class PapersHandler:
             return runs.notebook(name).read_text(encoding="utf-8")
         except UserError as e:
             raise _one_line(str(e)) from None
-
-    @classmethod
-    def listdir(cls, path):
-        """The packaged notebooks below a paper."""
-        return [f"papers://{n}.ipynb" for n in runs.notebooks() if n.startswith(path.removeprefix("papers://"))]
 
     @classmethod
     def pretty_path(cls, path):

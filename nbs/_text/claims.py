@@ -1,0 +1,49 @@
+# %% [markdown]
+# # Every claim, and what would have caught it
+#
+# > The ledger of all pages: statement, routes, gaps, and the edits of the formula that the routes notice.
+
+# %% [markdown]
+# A claim is a statement that a page derives. It is checked by at least two routes of different kind, none of which calls the function under test for its reference, and every route has been seen to fail on a wrong formula. How that works: [Claims that can fail](core/checks.ipynb). `papers_nb claims` prints this ledger, `papers_nb claims --run` executes the pages and compares.
+
+# %%
+#| hide
+from collections import Counter
+from IPython.display import Markdown
+from papers_nb import runs
+from papers_nb.core.checks import ledger
+
+# %%
+#| hide
+pages = {n: p for n, p in runs.notebooks().items() if '/' in n and not n.startswith('core/')}
+claims = ledger(pages)
+link = {n: p.relative_to(runs.NOTEBOOKS).as_posix() for n, p in pages.items()}
+edits = [m for c in claims for m in c['mutants']]
+
+# %%
+#| echo: false
+kinds = Counter(k['kind'] for c in claims for k in c['checks'])
+Markdown(f'**{len(claims)} claims**, {sum(kinds.values())} checks ({", ".join(f"{n} by {k}" for k, n in kinds.most_common())}), '
+         f'{len(edits)} edits of formulas, {sum(any(m["caught"]) for m in edits)} of them caught.')
+
+
+# %%
+#| echo: false
+#| label: tbl-claims
+#| tbl-cap: "All claims. The margin of a check is its tolerance over its gap; the margin of an edit is its largest gap over the tolerance."
+#| classes: sortable
+def worst(c): return max(c['checks'], key=lambda k: k['gap']/k['tol'])
+def row(c):
+    "One line of the ledger."
+    w = worst(c)
+    return (f'| {c["statement"]} | [{c["page"]}]({link[c["page"]]}) | {", ".join(k["kind"] for k in c["checks"])} | '
+            f'{w["gap"]:.0e} of {w["tol"]:.0e} | {sum(any(m["caught"]) for m in c["mutants"])} of {len(c["mutants"])} | {c["source"]} |')
+Markdown('\n'.join(['| statement | page | routes | widest gap | edits caught | source |', '|---|---|---|---|---|---|', *map(row, claims)]))
+
+# %% [markdown]
+# The edits, one line each:
+
+# %%
+#| code-fold: true
+Markdown('\n'.join(['| function | edit | noticed by |', '|---|---|---|', *[f'| `{c["of"]}` | `{m["old"]}` → `{m["new"]}` | {", ".join(k["kind"] for k, hit in zip(c["checks"], m["caught"]) if hit)} |'
+    for c in claims for m in c['mutants']]]))

@@ -1,0 +1,60 @@
+# %% [markdown]
+# # What our runs say
+#
+# > All papers, every setting we ran, with intervals over seeds and a verdict against the published number.
+
+# %% [markdown]
+# Every number here comes from a run record that lies beside the notebooks. An interval is 95 %, over seeds. A verdict is computed from a margin that was fixed before the run: the interval of our difference from the published value lies inside the margin (*matches*), outside it (*higher*, *lower*), or neither (*inconclusive*). See [What a handful of seeds allows us to say](core/stats.ipynb).
+
+# %%
+#| hide
+import csv
+from IPython.display import Markdown
+from papers_nb import runs
+from papers_nb.core.stats import summary, verdict
+
+# %%
+#| hide
+papers = sorted({n.split('/')[0] for n in runs.notebooks() if '/' in n and not n.startswith('core/')})
+def published(paper):
+    "The published values that we could read."
+    file = runs.NOTEBOOKS/paper/'published.csv'
+    return list(csv.DictReader(file.open(encoding='utf-8'))) if file.exists() else []
+kept = {paper: [runs.read_record(f) for f in sorted((runs.NOTEBOOKS/paper/'records').glob('*.json'))] for paper in papers}
+
+# %% [markdown]
+# ## Against the papers
+
+# %%
+#| echo: false
+#| label: tbl-verdicts
+#| tbl-cap: "Published values in reach, and what our runs of the same setting say."
+#| classes: sortable
+Markdown('\n'.join(['| paper | setting | method | metric | published | margin | source | verdict |', '|---|---|---|---|---|---|---|---|',
+    *[f'| {p} | {r["setting"]} | {r["method"]} | {r["metric"]} | {r["value"]} {r["unit"]} | {r["margin"]} | {r["source"]} | {verdict([], float(r["value"]), float(r["margin"]))} |' for p in papers for r in published(p)]]))
+
+
+# %% [markdown]
+# ## Our own settings
+
+# %%
+#| echo: false
+#| classes: sortable
+def section(paper):
+    "One table a training notebook."
+    names = sorted({r['notebook'] for r in kept[paper]})
+    return '\n\n'.join(f'### {n}\n\n{summary([r for r in kept[paper] if r["notebook"] == n])}' for n in names)
+Markdown('\n\n'.join(section(p) for p in papers))
+
+
+# %% [markdown]
+# ## What they cost
+
+# %%
+#| echo: false
+def cost(paper):
+    "Sums over the records of a paper."
+    rs = kept[paper]
+    devices = ', '.join(sorted({r['environment']['device'] for r in rs}))
+    return f'| {paper} | {len(rs)} | {devices} | {sum(r["cost"]["wall_s"] for r in rs):.0f} s | {max(r["cost"]["peak_mb"] for r in rs):,} MB | {sum(r["cost"]["resumes"] for r in rs)} |'
+Markdown('\n'.join(['| paper | runs | device | wall time | peak memory | resumes |', '|---|---|---|---|---|---|', *[cost(p) for p in papers if kept[p]]]))
