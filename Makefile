@@ -17,6 +17,9 @@ demo: .venv/ready
 test: .venv/ready
 	$(BIN)/python -m pytest --durations=10
 
+docs: .venv/ready
+	$(BIN)/python tests/site/check.py
+
 bench: .venv/ready
 	$(BIN)/python tests/pages.py bench
 
