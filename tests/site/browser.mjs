@@ -45,6 +45,16 @@ async function sliders(page) {
   return found;
 }
 
+async function sorting(page) {
+  const found = [];
+  for (const table of await page.$$(".sortable table")) {
+    const button = await table.$("th button");
+    if (button) await button.press("Enter");
+    if (!(await table.$("th[aria-sort=ascending]"))) found.push("a sortable table has no column head that sorts by keyboard");
+  }
+  return found;
+}
+
 async function accessibility(page) {
   await page.evaluate(axe);
   const result = await page.evaluate(() => window.axe.run(document, { resultTypes: ["violations"] }));
@@ -56,7 +66,7 @@ async function look(page, name, width, scheme) {
   await page.goto(site + name, { waitUntil: "load" });
   await page.evaluate(() => document.fonts.ready);
   if (shots) await page.screenshot({ path: `${shots}/${name.replaceAll("/", "-").replace(".html", "")}-${width}-${scheme}.png`, fullPage: true });
-  return [...(await page.evaluate(overflow)), ...(await accessibility(page)), ...(await sliders(page))];
+  return [...(await page.evaluate(overflow)), ...(await accessibility(page)), ...(await sliders(page)), ...(await sorting(page))];
 }
 
 async function view(browser, width, scheme) {

@@ -226,7 +226,8 @@ def site(root=ROOT):
     groups, first = [], []
     for item in website["sidebar"]["contents"]:
         (groups.append((item["section"], item["contents"])) if isinstance(item, dict) else first.append(item))
-    return {"title": website["title"], "groups": [("", first), *groups], "favicon": website.get("favicon", "")}
+    after = root / "nbs/assets/after.html"
+    return {"after": after.read_text() if after.exists() else "", "title": website["title"], "groups": [("", first), *groups], "favicon": website.get("favicon", "")}
 
 
 def addresses(root=ROOT):
@@ -256,7 +257,7 @@ def build(out, root=ROOT):
     shutil.rmtree(out, ignore_errors=True)
     out.mkdir(parents=True)
     if (root / "nbs/assets").is_dir():
-        shutil.copytree(root / "nbs/assets", out / "assets", ignore=shutil.ignore_patterns("*.scss", "scroll.html"))
+        shutil.copytree(root / "nbs/assets", out / "assets", ignore=shutil.ignore_patterns("*.scss", "after.html"))
     for name in ("page.css", "page.js"):
         shutil.copy(HERE / "template" / name, out / name)
     make, about, made = exporter(), site(root), []
@@ -272,7 +273,7 @@ def build(out, root=ROOT):
         here = next((i for i, item in enumerate(listed) if item[2]), None)
         around = [] if here is None else [("Previous", listed[here - 1]) if here else None, ("Next", listed[here + 1]) if here + 1 < len(listed) else None]
         body, _ = make.from_notebook_node(nb, {"site": about["title"], "up": up, "title": named[page], "menu": menu, "around": list(filter(None, around)),
-                                               "links": links(page.relative_to(root).as_posix(), addresses(root)), "favicon": about["favicon"]})
+                                               "links": links(page.relative_to(root).as_posix(), addresses(root)), "favicon": about["favicon"], "after": about["after"]})
         to = out / target(rel)
         to.parent.mkdir(parents=True, exist_ok=True)
         to.write_text(relink(body, page.parent, out, root))

@@ -1,10 +1,11 @@
 """Tiny pages with one planted fault each, and what the rule for it must say."""
 import json
+import shutil
 import tempfile
 from pathlib import Path
 
 import rules
-from build import build
+from build import ROOT, build
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
@@ -54,7 +55,9 @@ PLANTED = {
     "contrast": (['<p style="color: #999; background: #aaa">faint</p>'], "browse", "axe: color-contrast"),
     "stuck": ([markdown(SLIDER.format(a=SAYS, on=""))], "browse", 'slider "size": an arrow key changes no picture'),
 }
-SOUND = [r"Sums: $a+b$, `$not maths$`, and $$a=\textcolor{#0072b2}{b}$$ {#eq-sum} and @eq-sum, @fig-dot; it costs 5\$ or 6\$.", "## A part {#sec-part}\n\n## Another part, twice?",
+TABLE = shown({"text/markdown": "| a | b |\n|---|---|\n| 10 | x |\n| 9.5 | y |"}, "#| classes: sortable\n1")
+PLANTED["unsorted"] = ([TABLE, "<script>addEventListener('load', () => document.querySelectorAll('th button').forEach(b => b.remove()))</script>"], "browse", "no column head that sorts")
+SOUND = [TABLE, r"Sums: $a+b$, `$not maths$`, and $$a=\textcolor{#0072b2}{b}$$ {#eq-sum} and @eq-sum, @fig-dot; it costs 5\$ or 6\$.", "## A part {#sec-part}\n\n## Another part, twice?",
          "[One](#sec-part), [other](#another-part-twice), [page](alt.ipynb), [file](dot.png), [outside](https://example.org)", f"![{SAYS}](dot.png){{#fig-dot}}",
          '::: {.callout-note title="Mind"}\nA block with $x$.\n:::', shown({"image/png": PIXEL}, f'#| fig-alt: "{SAYS}"\n#| fig-cap: "One dot: $x$."\n#| label: fig-other\n1'),
          markdown(SLIDER.format(a=SAYS, on="oninput=\"this.parentElement.previousElementSibling.style.display = this.value % 2 ? 'none' : ''\"")),
@@ -68,6 +71,7 @@ def house(root):
     rules.katex_is_the_pinned_one(root, update=True)
     (root / "nbs/dot.png").write_bytes(base64.b64decode(PIXEL))
     (root / "nbs/assets/icon.svg").write_text('<svg xmlns="http://www.w3.org/2000/svg"/>')
+    shutil.copy(ROOT / "nbs/assets/after.html", root / "nbs/assets")
     (root / "nbs/assets/far.scss").write_text('@import url("https://fonts.example/x.css");')
     (root / "pyproject.toml").write_text('[project]\nname = "faults"\ndescription = "Faults"\nurls = {Documentation = "https://OWNER.github.io/papers_nb/", Repository = "https://github.com/OWNER/papers_nb"}\n')
     pages = {"index": [], "sound": SOUND, **{name: cells for name, (cells, _, _) in PLANTED.items()}}
