@@ -1,6 +1,7 @@
 """papermill's engine and address for this project: `papermill --engine papers papers://adab2n/train.ipynb out.ipynb`.
 
 papermill loads this module while it is itself being imported, so whatever needs papermill is imported inside."""
+import logging
 import os
 import signal
 import tempfile
@@ -103,6 +104,7 @@ class PapersHandler:
     @classmethod
     def read(cls, path):
         """The text of a notebook or of a preset as YAML."""
+        logging.getLogger("papermill").addFilter(lambda r: "Passed unknown parameter" not in str(r.msg))  # it misses Literal; the engine checks names
         name, _, suffix = path.removeprefix("papers://").rpartition(".")
         try:
             if suffix == "yaml":

@@ -45,8 +45,9 @@ def test_a_mistake_found_in_the_kernel_is_one_line(tmp_path):
 
 
 def test_strings_become_the_types_of_the_parameters_cell(tmp_path, run_root):
-    done = papermill("papers://adab2n/train.ipynb", tmp_path / "out.ipynb", "-f", "papers://adab2n/split-digits.yaml", "-p", "augment", "true", "-p", "epochs", "1")
+    done = papermill("papers://adab2n/train.ipynb", tmp_path / "out.ipynb", "-f", "papers://adab2n/split-digits.yaml", "-p", "augment", "true", "-p", "epochs", "1", "-p", "data", "digits")
     assert done.returncode == 0, done.stderr
+    assert "unknown parameter" not in done.stderr
     record = json.loads(next(run_root.glob("*/*/record.json")).read_text())
     assert record["parameters"]["augment"] is True and record["parameters"]["epochs"] == 1 and record["steps"] == 124
     streams = [o for c in json.loads((tmp_path / "out.ipynb").read_text())["cells"] for o in c.get("outputs", []) if o.get("name") == "stderr"]

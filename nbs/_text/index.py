@@ -4,11 +4,11 @@
 # > Five papers taken apart and put back together, so that you can believe every line.
 
 # %% [markdown]
-# Each paper is a folder of notebooks: derivations that are checked by code, parts that can be imported, trainings that run in batches and survive a kill, and results computed from their records. The function that a page explains is the function that a training calls and that `pip install papers_nb` delivers.
+# Five papers are planned; AdaB²N has begun. Each is a folder of notebooks: derivations that are checked by code, parts that can be imported, trainings that run in batches and go on after being killed, and results computed from their records. The function that a page explains is the function that a training calls and that `pip install papers_nb` delivers.
 #
 # | you are | start with |
 # |---|---|
-# | a **reader** | the pages of a paper, in the order of their numbers: [tasks that arrive one after the other](adab2n/20_data.ipynb), [balanced batch normalization](adab2n/21_layer.ipynb) |
+# | a **reader** | [what a batch norm remembers](adab2n/01_background.ipynb), then [a derivation](adab2n/10_momentum.ipynb) and [the next](adab2n/11_dilemma.ipynb); [every claim](claims.ipynb), [every result](results.ipynb) |
 # | a **runner** | [run one notebook](#run-one-notebook), then a [grid](#run-many) |
 # | an **importer** | [use a part](#use-a-part) |
 
@@ -58,7 +58,7 @@ Markdown(f'From our own runs, {len(seeds)} seeds: normalising new and replayed d
 # ```sh
 # git clone https://github.com/OWNER/papers_nb && cd papers_nb
 # make demo    # six small trainings, a table with intervals: about a minute after the install
-# make test    # every page run again and compared, kills and resumes, the built wheel: about ten minutes
+# make test    # every page run again and compared, kills and resumes, the built wheel: about eight minutes
 # ```
 #
 # Both make `.venv` and install what `constraints.txt` pins. On Linux, PyPI's torch brings CUDA, several GB. For a CPU-only torch:
@@ -80,6 +80,7 @@ Markdown(f'From our own runs, {len(seeds)} seeds: normalising new and replayed d
 import torch
 from papers_nb.adab2n import AdaB2N, batch_tasks, end_task
 
+torch.manual_seed(0)
 norm = AdaB2N(num_features=3, tasks=2)
 norm(torch.randn(8, 3, 4, 4))               # first task: a batch norm
 end_task(norm)
@@ -87,9 +88,11 @@ end_task(norm)
 tasks = torch.tensor([1]*6 + [0]*2)         # six new samples, two replayed ones
 x = torch.randn(8, 3, 4, 4) + 5*tasks.view(-1, 1, 1, 1)
 with batch_tasks(norm, tasks): y = norm(x)
-[round(y[tasks == t].mean().item(), 1) for t in (0, 1)]
+y[tasks == 0].mean().item(), y[tasks == 1].mean().item()
 
 # %% [markdown]
+# The means of old and new samples after the layer. A plain batch norm counts heads, three new ones for each old; the layer counts tasks and moves the centre towards the old ones.
+#
 # ## Run one notebook
 #
 # ```sh

@@ -43,7 +43,7 @@ Markdown('\n'.join(['| paper | setting | method | metric | published | margin | 
 def section(paper):
     "One table a training notebook."
     names = sorted({r['notebook'] for r in kept[paper]})
-    return '\n\n'.join(f'### {n}\n\n{summary([r for r in kept[paper] if r["notebook"] == n])}' for n in names)
+    return '\n\n'.join(f'### {n}\n\n{summary([r for r in kept[paper] if r["notebook"] == n], list(kept[paper][0]["metrics"])[:3])}' for n in names)
 Markdown('\n\n'.join(section(p) for p in papers))
 
 

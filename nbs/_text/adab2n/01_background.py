@@ -35,13 +35,13 @@ norm(batch).flatten()
 #
 # ## Two modes
 #
-# In training the statistics come from the batch. At test time there may be a single image, and a mean of one image is the image itself. So the layer keeps a **running mean** and a **running variance**, updated at every training forward, and uses those when testing:
+# In training the statistics come from the batch. At test time there may be a single image, and a mean of one image is the image itself. So the layer keeps a **running mean** and a **running variance**, updated whenever a batch passes through the network in training (a **forward**), and uses those when testing:
 
 # %%
 norm.running_mean, norm.running_var
 
 # %% [markdown]
-# After one batch of mean 4 the running mean is 0.4: it started at 0 and moved a tenth of the way. The tenth is the **momentum**.
+# After one batch of mean 4 the running mean is 0.4: it started at 0 and moved a tenth of the way. The tenth is the **momentum** (of a batch norm: the part that is *new*; an optimiser calls the part that is *kept* so). The running variance started at 1.
 
 # %%
 for _ in range(50): norm(batch)
@@ -75,7 +75,7 @@ ax.axvline(9.5, color=COLORS['grey'], lw=.8)
 ax.set(xlabel='batch', ylabel='running mean', ylim=(3, 11));
 
 # %% [markdown]
-# Test an image of task one now, an average one with activation 4. In training it was normalised to 0. At test time the layer subtracts 10:
+# Test an image of task one now, an average one with activation 4. In training it was normalised to 0. At test time the layer subtracts its running mean, nearly 10, and divides by its running deviation:
 
 # %%
 norm.eval()(torch.tensor([[4.]])).item()
@@ -91,21 +91,21 @@ norm.eval()(torch.tensor([[4.]])).item()
 (6*10 + 2*4)/8
 
 # %% [markdown]
-# nearer to the new task than a fair 7, because there are more new images. Or the two groups pass one after the other, as the usual code for replay does, and then each is normalised by its own mean:
+# nearer to the new task than a fair 7, because there are more new images. Or the two groups pass one after the other, as the usual code for replay does, and then each is normalised by its own mean, and each moves the running statistics:
 
 # %%
 new, old = torch.tensor([[9.], [10.], [11.]]), torch.tensor([[3.], [4.], [5.]])
-layer = nn.BatchNorm1d(1, affine=False)
+layer = nn.BatchNorm1d(1)
 layer(new).flatten(), layer(old).flatten()
 
 # %% [markdown]
-# Both come out the same. What told old from new, their level, is gone. In one batch it stays:
+# Both come out the same (up to rounding). What told old from new, their level, is gone. In one batch it stays:
 
 # %%
 layer(torch.cat([new, old])).flatten()
 
 # %% [markdown]
-# So there are two things to choose: **which samples share a normalisation, and with what weight**; and **how fast the running statistics follow**. AdaB²N proposes an answer to both. The pages that follow ask how far momentum can go ([Running statistics forget the first task](10_momentum.ipynb)), why it cannot go all the way ([No momentum solves the dilemma](11_dilemma.ipynb)), and what [the layer](21_layer.ipynb) does instead.
+# So there are two things to choose: **which samples share a normalisation, and with what weight**; and **how fast the running statistics follow**. AdaB²N, *adaptive balance* of batch normalization, proposes an answer to both. The pages that follow show that a running statistic remembers almost only the last task ([Running statistics forget the first task](10_momentum.ipynb)), that no way of averaging history is both fair to all tasks and up to date ([No momentum solves the dilemma](11_dilemma.ipynb)), and what [the layer](21_layer.ipynb) does instead.
 #
 # ## Words
 #
@@ -114,7 +114,12 @@ layer(torch.cat([new, old])).flatten()
 # | task | a group of classes that arrives together |
 # | buffer | the few old samples that are kept |
 # | replay | drawing from the buffer at every step |
-# | ER, DER++ | two ways to use replayed samples in the loss; see [Learning with a few old samples](24_hosts.ipynb) |
+# | forward | one pass of a batch through the network |
+# | joint, separate forwards | new and replayed samples in one batch, or one batch after the other |
+# | online | every training image is seen once |
+# | ER | experience replay: old samples are trained on like new ones |
+# | DER++ | the network is also asked to keep the outputs it once gave for old samples; see [Learning with a few old samples](24_hosts.ipynb) |
+# | ER-ACE | ER in which new samples compete only with classes of their own task |
 # | Class-IL | tested on all classes seen, without being told the task |
 # | Task-IL | told the task, only its classes are in question |
 # | forgetting | how much accuracy on old tasks has dropped |

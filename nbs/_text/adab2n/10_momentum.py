@@ -4,7 +4,7 @@
 # > Whose mean does a batch norm remember? Almost only the last one's, and the paper's schedule changes little about it.
 
 # %% [markdown]
-# Lyu et al. 2023 (AdaB²N): the running statistics of equations (6) and (7) in the official code `models/utils/adab2n.py`; statements and proofs are ours · 8 minutes · what you need first: [a running mean](01_background.ipynb)
+# Lyu et al. 2023 (AdaB²N): the schedule is that of the official code, `models/utils/adab2n.py`; statements and proofs are ours · 8 minutes · what you need first: [a running mean](01_background.ipynb)
 
 # %%
 #| default_exp adab2n.momentum
@@ -30,6 +30,8 @@ theme()
 #
 # A network trains on one task for a thousand steps and then on another for a thousand. Each of its batch norms keeps a running mean, to be used at test time. After the second task, whose mean is it?
 #
+# Two averages are well known: the exponential one, which moves a fixed part of the way, and the plain one, which weighs all batches alike. The paper proposes a schedule between them, with a knob $\kappa$ from 0 (plain) to 1 (exponential); its code tries $\kappa=0.1$, $0.4$, $0.7$ and $1$. Does that change the answer?
+#
 # ## Six batches
 #
 # Two tasks, three batches each. Batches of the first have mean 0, those of the second mean 10. A running mean that moves half of the way towards every batch:
@@ -49,6 +51,7 @@ seen
 #
 # | symbol | in code | meaning |
 # |---|---|---|
+# | $T$, $n$, $J=nT$ | `tasks`, `steps` | tasks, batches of each task, all batches |
 # | $s_i$ | | statistic of batch $i$, a mean or a variance |
 # | $r_j$ | | running statistic after $j$ batches, $r_0$ at the start |
 # | $\mathsf m$ | `momentum` | momentum of a usual batch norm, 0.1 |
@@ -76,9 +79,13 @@ seen
 #
 # $$\textcolor{#b35900}{W_t=\eta_J\,a^{n(T-t)}\,\frac{1-a^n}{1-a}}.$$ {#eq-shares}
 #
-# For $\kappa=0$ all weights are $1/J$ and all shares $1/T$. Assumptions: $0<\mathsf m<1$, $0\le\kappa\le1$; nothing about the $s_i$.
+# For $\kappa=0$ all weights are $1/J$ and all shares $1/T$. What is missing to one is the weight of the start value $r_0$,
 #
-# In words: the schedule is an exponential average with momentum $1-(1-\mathsf m)^\kappa$ and a warm-up. Each further task divides what the older ones have by $a^{-n}$.
+# $$\omega_{0,J}=(1-\eta_1)\,a^{J-1}\,\eta_J/\eta_1.$$ {#eq-start}
+#
+# Assumptions: $0<\mathsf m<1$, $0\le\kappa\le1$; nothing about the $s_i$.
+#
+# In words: the schedule is an exponential average with momentum $1-(1-\mathsf m)^\kappa$ and a warm-up. Of two tasks that follow each other, the older one has $a^n$ times the share of the newer.
 #
 # ## Why
 #
@@ -88,7 +95,7 @@ seen
 #
 # $$1-\eta_q=\frac{u_q-1}{u_q}=\frac{a\,u_{q-1}}{u_q}=a\,\frac{\eta_q}{\eta_{q-1}},$$
 #
-# so the product telescopes: $\eta_i\prod_{q=i+1}^J(1-\eta_q)=\eta_i\,a^{J-i}\,\eta_J/\eta_i$. That is @eq-weights.
+# so the product telescopes: $\eta_i\prod_{q=i+1}^J(1-\eta_q)=\eta_i\,a^{J-i}\,\eta_J/\eta_i$. That is @eq-weights. The start value is multiplied by all of them, $(1-\eta_1)\prod_{q=2}^J(1-\eta_q)$: @eq-start.
 #
 # **The shares.** The batches of task $t$ are those with $J-i=n(T-t)+q$, $q=0\dots n-1$. Their weights are a geometric series, which sums to @eq-shares.
 #
@@ -135,7 +142,7 @@ batch_weights(6, 1, momentum=.5)
 
 
 # %% [markdown]
-# which is the 8.75 from above.
+# which is the 8.75 from above; the weights sum to 63/64, and the last 1/64 still belongs to the start.
 
 # %%
 #| exports
@@ -161,6 +168,8 @@ raises(batch_weights, 0, 1)
 
 # %% [markdown]
 # ## Is it true?
+#
+# Every formula is now checked by routes that do not use it. To know that a route can fail, we break the formula on purpose, one edit at a time, and ask which routes notice: a gap of at least ten times what is allowed counts ([how](../core/checks.ipynb)). A route need not notice every edit, but each edit must be noticed.
 #
 # **The factor**, against the recursion as the official code runs it, against the two ends of the schedule, and against SymPy, which solves the recursion by itself.
 
@@ -201,11 +210,11 @@ claim('adab2n.factor', 'The schedule has the closed form $1/\\eta_j=1/(1-a)+a^{j
 
 
 # %% [markdown]
-# **The weights**, against torch's own batch norm, which we feed batches whose means are known, and against a loop over unit impulses. The weight of the start makes up what is missing to one.
+# **The weights**, against torch's own batch norm, which we feed batches whose means are known, and against a loop over unit impulses. (Torch knows only $\kappa=1$, so it cannot notice an edit of $\kappa$.)
 
 # %%
 def from_torch(steps, momentum):
-    "Weights read off `torch.nn.BatchNorm1d`: batch i has mean one, all others zero; one channel a question."
+    "Weights read off `torch.nn.BatchNorm1d`: in channel i, batch i has mean one and all others zero; two equal rows, as torch refuses one."
     norm = torch.nn.BatchNorm1d(steps, momentum=momentum, dtype=torch.float64)
     for i in range(steps): norm(torch.eye(steps, dtype=torch.float64)[i].repeat(2, 1))
     return norm.running_mean
@@ -257,7 +266,7 @@ claim('adab2n.task_shares', 'Task $t$ of $T$ has share $\\eta_J a^{n(T-t)}(1-a^n
 # %% [markdown]
 # ## Picture
 #
-# Each row is one $\kappa$ of the official grid, each column a past batch, the newest at the right; grey bands separate five tasks. Move the number of steps a task lasts.
+# Each row is one $\kappa$ of the official grid, each column a past batch, the newest at the right; grey lines separate five tasks. Move the number of steps a task lasts.
 
 # %%
 #| hide
@@ -293,7 +302,7 @@ def row(name, tasks, steps):
 Markdown('\n'.join(['| online setting | tasks × steps | task before the last : last, κ=1 | the same, κ=0.1 | κ needed for first : last ≥ ½ |', '|---|---|---|---|---|', *[row(k, *v) for k, v in settings.items()]]))
 
 # %% [markdown]
-# The official grid is $\kappa\in\{0.1,0.4,0.7,1\}$. Its smallest value is some sixty times too large to balance tasks over history. What the schedule does there is average over more batches and so reduce noise. If the running statistics of a replay method are balanced, the balance comes from the **replayed samples inside each batch**, not from the momentum. That is the subject of [the next page](11_dilemma.ipynb).
+# (Steps a task: the training images of a task, once through, in batches of ten, as the official online setting has it.) The smallest $\kappa$ of the official grid, 0.1, is sixty to seventy times too large even for that mild wish. What a smaller $\kappa$ does there is average over more batches, and so reduce noise, as [the next page](11_dilemma.ipynb) shows. If the running statistics of a replay method are balanced, the balance comes from the **replayed samples inside each batch**, not from the momentum.
 #
 # ## What if
 #
@@ -328,12 +337,13 @@ W[0]/W[1]
 #
 # <details><summary>Answer</summary>
 #
-# Shorter, by a factor of three: the schedule counts forwards. After ten steps thirty forwards have passed.
+# Shorter, by a factor of three: the schedule counts forwards, and three of them pass in a step. The steps after which half is forgotten, for one and for three forwards a step:
 #
 # </details>
 
 # %%
-.9**10, .9**30
+half = math.log(.5)/math.log(.9)
+half, half/3
 
 # %% [markdown]
 # ## Where it lives

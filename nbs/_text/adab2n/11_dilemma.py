@@ -20,6 +20,7 @@ from papers_nb.errors import UserError
 # %%
 #| hide
 import numpy as np, sympy
+from scipy.optimize import linprog
 from IPython.display import Markdown
 from papers_nb.adab2n.momentum import batch_weights, task_shares
 from papers_nb.core.checks import Check, claim, raises
@@ -29,7 +30,7 @@ theme()
 # %% [markdown]
 # ## The question
 #
-# A running statistic should weigh all tasks alike, and it should describe the network of **now**, not of a thousand steps ago. Can a cleverly chosen momentum have both? And if old samples are replayed in every batch, is momentum the right screw at all?
+# A running statistic should weigh all tasks alike, and it should describe the network of **now**, not of a thousand steps ago. Can a cleverly chosen momentum have both? And if old samples are replayed in every batch, is momentum the right knob at all?
 #
 # ## Four batches
 #
@@ -44,49 +45,61 @@ seen
 # For the network of now, with drift 4, a fair mean is (4 + 14)/2 = 9. The plain average and an exponential one with momentum 0.5:
 
 # %%
-plain, fast = np.dot(batch_weights(4, 0), seen), np.dot(batch_weights(4, 1, .5), seen)
-plain, fast
+[(batch_weights(4, k, .5)*torch.tensor(seen)).sum().item() for k in (0, 1)]
 
 
 # %% [markdown]
-# The plain average is fair to the tasks and 1.5 behind the drift. The fast one is hardly behind, and it has all but forgotten the first task. Both miss 9, from different sides.
+# The plain average is fair to the tasks and 1.5 behind the drift. The fast one lags less, and it gives the second task four times the weight of the first. Both miss 9, from different sides.
 #
 # ## Symbols
 #
 # | symbol | in code | meaning |
 # |---|---|---|
 # | $\mu_k$ | `means` | mean of task $k$, of $T$ |
-# | $D_i$, $\delta$ | | drift of the network at batch $i$; per step, where it is steady |
+# | $D_i$ | | drift of the network at batch $i$ |
 # | $\xi_i$, $\nu$ | | sampling noise of batch $i$, and its variance |
 # | $\omega_i$, $W_k$, $\eta_J$, $a$ | | as on [the page before](10_momentum.ipynb) |
 # | $\textcolor{#0072b2}{\text{imbalance}}$ | `imbalance` | error from unequal task shares |
-# | $\textcolor{#b35900}{\text{staleness}}$ | `staleness` | error from old batches, per unit of drift |
+# | $\textcolor{#b35900}{\text{staleness}}$ | `staleness` | how many steps the average lags; times the drift per step, the error |
 # | noise | `noise` | variance of the average, per unit of $\nu$ |
 # | $q$, $\varrho=q/\nu$ | `ratio` | variance of a random drift per step, and relative to the noise |
-# | $\pi_k$ | `weights` | share of task $k$ inside a batch |
+# | $K$ | `gain` | a constant $\eta$; for the schedule in the long run $K=1-(1-\mathsf m)^\kappa$ |
+# | $\rho$, $\pi_k$ | `new_share`, `weights` | share of new samples, of task $k$, inside a batch |
 #
 # ## Statement 1: three errors
 #
-# Let batch $i$ of task $k(i)$ have the statistic $s_i=\mu_{k(i)}+D_i+\xi_i$. The target is the balanced statistic of the present network, $s^\star=\frac1T\sum_k\mu_k+D_J$. For weights that sum to one
+# Let batch $i$ of task $k(i)$ have the statistic $s_i=\mu_{k(i)}+D_i+\xi_i$. The noise of different batches is independent. The target is the balanced statistic of the present network, $s^\star=\frac1T\sum_k\mu_k+D_J$. For weights that sum to one (the start value is forgotten after a few dozen batches)
 #
 # $$
 # \begin{aligned}
 # r_J-s^\star={}&\textcolor{#0072b2}{\textstyle\sum_k(W_k-\frac1T)\mu_k}\\
-# &{}+\textcolor{#b35900}{\textstyle\sum_i\omega_i(D_i-D_J)}+\textstyle\sum_i\omega_i\xi_i.
+# &{}+\textcolor{#b35900}{\textstyle\sum_i\omega_i(D_i-D_J)}\\
+# &{}+\textstyle\sum_i\omega_i\xi_i.
 # \end{aligned}
 # $$ {#eq-three}
 #
 # For a steady drift and the weights of the paper's schedule, the lag in steps is
 #
-# $$\textcolor{#b35900}{\sum_i\omega_i(J-i)=\eta_J\,\frac{a-Ja^J+(J-1)a^{J+1}}{(1-a)^2}},$$ {#eq-stale}
+# $$
+# \begin{aligned}
+# &\textcolor{#b35900}{\textstyle\sum_i\omega_i(J-i)}\\
+# &=\textcolor{#b35900}{\eta_J\,\frac{a-Ja^J+(J-1)a^{J+1}}{(1-a)^2}},
+# \end{aligned}
+# $$ {#eq-stale}
 #
-# which tends to at most $a/(1-a)$, and for $\kappa=0$ is $(J-1)/2$ and grows without bound. The noise variance is
+# which stays below $a/(1-a)$, and for $\kappa=0$ is $(J-1)/2$ and grows without bound. The noise variance is
 #
-# $$\sum_i\omega_i^2=\eta_J^2\,\frac{1-a^{2J}}{1-a^2}\ \to\ \frac{1-a}{1+a},\qquad\kappa=0:\ \frac1J.$$ {#eq-noise}
+# $$\sum_i\omega_i^2=\eta_J^2\,\frac{1-a^{2J}}{1-a^2}\ \to\ \frac{1-a}{1+a},$$ {#eq-noise}
+#
+# and $1/J$ for $\kappa=0$.
 #
 # *Why.* Put $r_J=\sum\omega_is_i$ and subtract $s^\star\sum\omega_i$: each of the three parts keeps to itself. @eq-stale is $\eta_J\sum_{d<J}d\,a^d$, the derivative of a geometric series times $a$. @eq-noise is a geometric series in $a^2$.
 #
-# So one end of the schedule has no imbalance and unbounded staleness, the other bounded staleness and all the imbalance. That is the dilemma.
+# So one end of the schedule has no imbalance and unbounded staleness, the other bounded staleness and all the imbalance. Could something between them, or another schedule, have both? No: for **any** non-negative weights with task shares $W_t$, after $T$ tasks of $n$ steps,
+#
+# $$\textcolor{#b35900}{\text{lag}}\ \ge\ n\sum_{t}(T-t)\,\textcolor{#0072b2}{W_t}.$$ {#eq-any}
+#
+# *Why.* The youngest batch of task $t$ is $n(T-t)$ steps old, and all of the task's share lies on batches at least that old. With equal shares the right side is $n(T-1)/2$: **whoever remembers all tasks alike lags by half the history**, whatever the momentum. That is the dilemma.
 
 # %%
 #| exports
@@ -107,6 +120,13 @@ def staleness(
     a = (1 - momentum)**kappa
     return averaging_factor(steps, kappa, momentum)*(a - steps*a**steps + (steps - 1)*a**(steps + 1))/(1 - a)**2
 
+def least_lag(
+    shares: Tensor, # W, share of each task in an average, (T,)
+    steps: int,     # n, batches of each task
+)->Tensor: # in steps
+    "Least lag that any average with these task shares can have. Source: ours."
+    return steps*(torch.arange(len(shares) - 1, -1, -1, dtype=shares.dtype)*shares).sum()
+
 def noise(
     steps: int,         # J, batches averaged
     kappa: float,       # the paper's knob
@@ -121,12 +141,19 @@ def noise(
 # %%
 imbalance(task_shares(2, 2, 1, .5), torch.tensor([0., 10.])), staleness(4, 1, .5), noise(4, 1, .5)
 
+# %% [markdown]
+# After five tasks of a thousand steps:
+
 # %%
-{kappa: (round(staleness(5000, kappa), 1), round(noise(5000, kappa), 4)) for kappa in (0, .1, .4, 1)}
+#| code-fold: true
+Markdown('\n'.join(['| κ | lag in steps | least lag for its shares | noise variance |', '|---|---|---|---|',
+    *[f'| {k} | {staleness(5000, k):.1f} | {least_lag(task_shares(5, 1000, k), 1000):.1f} | {noise(5000, k):.4f} |' for k in (0, .1, .4, .7, 1)]]))
 
 
 # %% [markdown]
 # ### Is it true?
+#
+# As on the page before: each route takes another way, and a broken formula must be noticed by at least ten times the allowed gap.
 
 # %%
 def weights_by_loop(steps, kappa, momentum=.1):
@@ -149,6 +176,26 @@ claim('adab2n.staleness', 'An average of $J$ batches lags $\\eta_J(a-Ja^J+(J-1)a
               1e-11, 'float64; sums up to 28, divided by (1-a)² down to 1e-4'),
         Check('limit', lambda f: [f(3000, 1.), f(1, .4), f(2, 1., .5)], lambda: [9., 0., .25], 1e-9, 'a/(1-a) at momentum 0.1; one batch; two batches, the older with weight 1/4')],
     mutants=[('a - steps*a**steps', 'a + steps*a**steps'), ('(1 - a)**2', '(1 - a)'), ('(steps - 1)*a**(steps + 1)', '(steps - 1)*a**steps')])
+
+
+# %%
+def least_lag_by_programming(shares, steps):
+    "Least mean age over all weights with these task shares, by scipy's linear programming."
+    tasks = len(shares)
+    member = np.kron(np.eye(tasks), np.ones(steps))
+    return linprog(np.arange(tasks*steps - 1, -1, -1), A_eq=member, b_eq=shares.numpy()).fun
+
+uneven = torch.tensor([.1, .2, .3, .4], dtype=torch.float64)
+least_lag_by_programming(uneven, 6)
+
+# %%
+#| code-fold: true
+#| code-summary: "The claim about any average, its routes and its edits"
+claim('adab2n.least_lag', 'No average with task shares $W_t$ lags less than $n\\sum_t(T-t)W_t$ steps.', of=least_lag, source='ours',
+    checks=[
+        Check('trusted implementation', lambda f: [f(uneven, 6), f(uneven.flip(0), 9)], lambda: [least_lag_by_programming(uneven, 6), least_lag_by_programming(uneven.flip(0), 9)], 1e-9, 'scipy.optimize.linprog, its own tolerance'),
+        Check('limit', lambda f: [f(torch.full((5,), .2), 1000), f(torch.eye(3)[2], 50)], lambda: [2000., 0.], 1e-3, 'equal shares: n(T-1)/2, in float32; the last task alone')],
+    mutants=[('len(shares) - 1, -1, -1', 'len(shares), 0, -1'), ('steps*(', '(')])
 
 
 # %%
@@ -199,19 +246,23 @@ slider('steps a task', [10, 20, 50, 100, 250, 500, 1000], plane,
 
 
 # %% [markdown]
+# So far: no average of history is both fair and fresh.
+#
 # ## Statement 2: the best speed, if tracking were all
 #
-# Leave the tasks aside and let the network drift at random, $D_i=D_{i-1}+\sqrt q\,z_i$. An average with constant gain $K$ then has the stationary error variance
+# Leave the tasks aside and let the network drift at random, $D_i=D_{i-1}+\sqrt q\,z_i$, with $z_i$ of variance one and independent of the noise. An average with constant gain $K$ then has the stationary error variance
 #
 # $$E(K)=\nu\,\frac{K^2+(1-K)^2\varrho}{K(2-K)},$$ {#eq-error}
 #
 # which is least at
 #
-# $$K^\star=\tfrac12\bigl(\sqrt{\varrho^2+4\varrho}-\varrho\bigr),\qquad E(K^\star)=K^\star\nu.$$ {#eq-gain}
+# $$K^\star=\tfrac12\bigl(\sqrt{\varrho^2+4\varrho}-\varrho\bigr),$$ {#eq-gain}
 #
-# *Why.* The error obeys $e_i=(1-K)(e_{i-1}-\sqrt q z_i)+K\xi_i$. Equate the variances on both sides, $E=(1-K)^2(E+q)+K^2\nu$, and solve: @eq-error. This local-level model is what a Kalman filter is optimal for; in the steady state its gain is $K=P^-/(P^-+\nu)$ with $P^-=P+q$ and $P=(1-K)P^-=K\nu$. Hence $K\nu+q=P^-=K\nu/(1-K)$, that is $K^2=\varrho(1-K)$, whose positive root is @eq-gain.
+# with $E(K^\star)=K^\star\nu$.
 #
-# A network that changes fast wants a large gain; small, noisy batches want a small one.
+# *Why.* The error $e_i=r_i-D_i$ obeys $e_i=(1-K)(e_{i-1}-\sqrt q z_i)+K\xi_i$. Equate the variances on both sides, $E=(1-K)^2(E+q)+K^2\nu$, and solve: @eq-error. Set its derivative to zero, multiply by the denominators and collect: $K^2=\varrho(1-K)$, whose positive root is @eq-gain. Put $\varrho=K^2/(1-K)$ back into @eq-error and $E=K\nu$ is left. It is the gain that a Kalman filter settles at, which is one of the checks below.
+#
+# A network that changes fast wants a large gain, and so a large $\kappa$; small, noisy batches want small ones.
 
 # %%
 #| exports
@@ -301,11 +352,11 @@ claim('adab2n.best_gain', 'The best constant gain is $K^\\star=\\frac12(\\sqrt{\
 # %% [markdown]
 # ## Statement 3: what replay does
 #
-# Now every step also replays old samples from a buffer that holds all $T$ tasks evenly. In **one joint forward**, with a share $\rho$ of new samples, the current task has $\rho+(1-\rho)/T$ of the batch and an old one $(1-\rho)/T$. Their ratio in any average is
+# Now every step also replays old samples from a buffer that holds all $T$ tasks evenly. In **one joint forward**, with a share $\rho$ of new samples, the current task has $\rho+(1-\rho)/T$ of the batch and an old one $(1-\rho)/T$. Once the average has forgotten the time before the present task, their ratio in it is
 #
 # $$1+\frac{T\rho}{1-\rho},$$ {#eq-joint}
 #
-# whatever the momentum. In **separate forwards**, the new batch first and $p-1$ replay batches after it, the new batch's share of an exponential average is
+# whatever the momentum (a plain average never forgets, so for $\kappa=0$ this does not hold). In **separate forwards**, one for the new batch and one for each replay batch (ER-ACE has one, DER++ two), the new batch first and $p-1$ replay batches after it, the new batch's share of an exponential average is
 #
 # $$\rho_{\mathrm{sep}}=\frac{\mathsf m(1-\mathsf m)^{p-1}}{1-(1-\mathsf m)^p}$$ {#eq-separate}
 #
@@ -334,7 +385,7 @@ Markdown('\n'.join(['| ratio current : old | T = 5 | T = 10 | T = 20 |', '|---|-
 
 
 # %% [markdown]
-# With replay the recency bias is a factor between three and twenty-one, not the $10^{46}$ of the page before. And for joint forwards no momentum changes it.
+# With replay the recency bias is a factor between three and twenty-one, not the $10^{46}$ of the page before, and for joint forwards no exponential momentum changes it. By this measure separate forwards even look a little better. What they lose is the subject of Statement 5.
 
 # %%
 def ratio_by_loop(tasks, forwards, new_share, momentum=.1, steps=300):
@@ -359,13 +410,20 @@ claim('adab2n.current_to_old', 'Under replay the current task weighs $1+T\\rho/(
 
 
 # %% [markdown]
-# ## Statement 4: momentum only moves along a segment
+# So far: with replay, the task shares are decided inside the batch.
 #
-# Let the network stand still. Training normalises by the batch, on average by $b=\sum_k\pi_k\mu_k$. A balanced test would want $u=\frac1T\sum_k\mu_k$. For **any** test statistic $r$
+# ## Statement 4: a test statistic only moves along a segment
 #
-# $$|r-b|+|r-u|\ \ge\ |b-u|=\Bigl|\sum_k(\pi_k-\tfrac1T)\,\mu_k\Bigr|.$$ {#eq-segment}
+# Let the network stand still. Training normalises by the batch, on average by $b=\sum_k\pi_k\mu_k$. A balanced test would want $u=\frac1T\sum_k\mu_k$. For **any** statistic $r$ that is used at test time
 #
-# *Why.* The triangle inequality; equality exactly for $r$ between the two. The first length is the mismatch with training, the second the imbalance at test time. Moving $r$ trades one for the other and never lowers the sum. The right side vanishes for $\pi_k=1/T$: **the cure must act on the weights inside the batch.**
+# $$
+# \begin{aligned}
+# |r-b|+|r-u|&\ge|b-u|\\
+# &=\textstyle\bigl|\sum_k(\pi_k-\frac1T)\,\mu_k\bigr|.
+# \end{aligned}
+# $$ {#eq-segment}
+#
+# *Why.* The triangle inequality; equality exactly for $r$ between the two. The first length is the mismatch with training, the second the imbalance at test time. Moving $r$ trades one for the other and never lowers the sum; which of the two costs more accuracy the inequality does not say. To have **both** small, the right side must be small, and for $\pi_k=1/T$ it vanishes: that is a matter of the **weights inside the batch**, not of $r$.
 
 # %%
 #| exports
@@ -376,6 +434,9 @@ def least_mismatch(
     "Least sum of train-test mismatch and imbalance that any test statistic can have. Source: ours."
     return ((weights - 1/len(weights))*means).sum().abs()
 
+
+# %% [markdown]
+# Five tasks in a joint batch with 40 % new samples, so that the new task has $0.4+0.6/5=0.52$:
 
 # %%
 pi, mu = torch.tensor([.12, .12, .12, .12, .52], dtype=torch.float64), torch.tensor([0., 1, -1, 2, 5], dtype=torch.float64)
@@ -393,7 +454,7 @@ best_on_a_grid(pi, mu)
 # %%
 #| code-fold: true
 #| code-summary: "The claim about the segment, its routes and its edits"
-claim('adab2n.least_mismatch', 'No test statistic has mismatch plus imbalance below $|\\sum_k(\\pi_k-1/T)\\mu_k|$.', of=least_mismatch, source='ours',
+claim('adab2n.least_mismatch', 'No statistic used at test time has mismatch plus imbalance below $|\\sum_k(\\pi_k-1/T)\\mu_k|$.', of=least_mismatch, source='ours',
     checks=[
         Check('brute force', lambda f: [f(pi, mu), f(pi, -mu), f(pi.flip(0), mu)], lambda: [best_on_a_grid(pi, mu), best_on_a_grid(pi, -mu), best_on_a_grid(pi.flip(0), mu)], 2e-4, 'two steps of the grid'),
         Check('limit', lambda f: [f(torch.full((5,), .2), mu), f(torch.eye(3)[0], torch.tensor([3., 0., 0.]))], lambda: [0., 2.], 1e-6, 'even weights; a batch of one task only')],
@@ -425,16 +486,16 @@ slider('share of the new task', [.2, .3, .4, .52, .7, .9], segment,
 # %% [markdown]
 # ## Statement 5: separate forwards lose variance
 #
-# If new and old samples are normalised apart, training uses two normalisers $\mu_c$ and $\mu_b$, and by the same inequality any single $r$ is off by at least $|\mu_c-\mu_b|$ in sum, whatever is done to the running statistics afterwards. The stored variance is wrong as well. With share $p$ of the new batch the running variance tends to $p\sigma_c^2+(1-p)\sigma_b^2$, while the mixture has
+# If new and old samples are normalised apart, training uses two normalisers $\mu_c$ and $\mu_b$, and by the same inequality any single $r$ is off by at least $|\mu_c-\mu_b|$ in sum, whatever is done to the running statistics afterwards. And a test batch, which holds old and new classes, is a mixture. With share $\rho$ of the new batch the running variance tends to $\rho\sigma_c^2+(1-\rho)\sigma_b^2$, while the mixture has
 #
-# $$p\,\sigma_c^2+(1-p)\,\sigma_b^2+p(1-p)(\mu_c-\mu_b)^2.$$ {#eq-mixture}
+# $$\rho\,\sigma_c^2+(1-\rho)\,\sigma_b^2+\rho(1-\rho)(\mu_c-\mu_b)^2.$$ {#eq-mixture}
 #
-# *Why.* Of a sample from the mixture, the variance is the mean of the variances plus the variance of the means, and a mean that is $\mu_c$ with chance $p$, else $\mu_b$, has variance $p(1-p)(\mu_c-\mu_b)^2$.
+# *Why.* Of a sample from the mixture, the variance is the mean of the variances plus the variance of the means, and a mean that is $\mu_c$ with chance $\rho$, else $\mu_b$, has variance $\rho(1-\rho)(\mu_c-\mu_b)^2$.
 
 # %%
 #| exports
 def mixture_variance(
-    share: float,                    # p, of the first group
+    share: float,                    # ρ, of the first group
     means: tuple[float, float],      # of the two groups
     variances: tuple[float, float],  # of the two groups
 )->float:
@@ -442,9 +503,12 @@ def mixture_variance(
     return share*variances[0] + (1 - share)*variances[1] + share*(1 - share)*(means[0] - means[1])**2
 
 
+# %% [markdown]
+# New samples around 2 with deviation 1, old ones around -1 with deviation 1.5, two separate forwards a step: the new batch has the share 9/19 of @eq-separate. What is stored, and what the mixture has:
+
 # %%
-p = 9/19
-p*1 + (1 - p)*1.5**2, mixture_variance(p, (2., -1.), (1., 1.5**2))
+share = 9/19
+share*1 + (1 - share)*1.5**2, mixture_variance(share, (2., -1.), (1., 1.5**2))
 
 
 # %%
@@ -454,14 +518,14 @@ def mixed(share, means, variances, n=2_000_000):
     first = rng.random(n) < share
     return np.where(first, means[0] + variances[0]**.5*rng.standard_normal(n), means[1] + variances[1]**.5*rng.standard_normal(n)).var()
 
-mixed(p, (2., -1.), (1., 2.25))
+mixed(share, (2., -1.), (1., 2.25))
 
 # %%
 #| code-fold: true
 #| code-summary: "The claim about the lost variance, its routes and its edits"
-claim('adab2n.mixture_variance', 'A mixture has the variance $p\\sigma_c^2+(1-p)\\sigma_b^2+p(1-p)(\\mu_c-\\mu_b)^2$.', of=mixture_variance, source='law of total variance',
+claim('adab2n.mixture_variance', 'A mixture has the variance $\\rho\\sigma_c^2+(1-\\rho)\\sigma_b^2+\\rho(1-\\rho)(\\mu_c-\\mu_b)^2$.', of=mixture_variance, source='law of total variance',
     checks=[
-        Check('sampling', lambda f: f(p, (2., -1.), (1., 2.25)), lambda: mixed(p, (2., -1.), (1., 2.25)), .02, 'four standard errors of a variance of 4 over two million samples'),
+        Check('sampling', lambda f: f(share, (2., -1.), (1., 2.25)), lambda: mixed(share, (2., -1.), (1., 2.25)), .02, 'four standard errors of a variance of 4 over two million samples'),
         Check('trusted implementation', lambda f: f(.25, (0., 4.), (0., 1.)), lambda: np.var([0., 0., 3., 3., 5., 5., 3., 5.]), 1e-14, 'numpy.var; two zeros and six numbers of mean 4, variance 1')],
     mutants=[('share*(1 - share)*', 'share*'), ('(means[0] - means[1])', '(means[0] + means[1])'), ('share*variances[0] +', 'share*variances[0] -')])
 
@@ -470,19 +534,24 @@ claim('adab2n.mixture_variance', 'A mixture has the variance $p\\sigma_c^2+(1-p)
 #
 # Predict first, then open.
 #
-# **1.** A network is trained with separate forwards, and afterwards its running statistics are computed anew on a balanced buffer. Does its accuracy rise?
+# **1.** A network is trained with joint forwards. Afterwards its running means are computed anew on a balanced buffer, so that $r=u$. What happens to the two lengths of @eq-segment, and to their sum?
 #
 # <details><summary>Answer</summary>
 #
-# Statement 5 says no: no single statistic fits two training normalisers. In our small trainings recalibration indeed brings nothing there.
+# The imbalance becomes 0 and the mismatch $|b-u|$; the sum stays. Whether the accuracy rises depends on which of the two the network minds more, and it was trained on $b$.
 #
 # </details>
-#
-# **2.** The same for a network trained with joint forwards whose batches are unbalanced. Better or worse?
+
+# %%
+b, u = (pi*mu).sum(), mu.mean()
+[(abs(r - b).item(), abs(r - u).item()) for r in (b, u)]
+
+# %% [markdown]
+# **2.** The same for a network trained with separate forwards. Can any recalibration make test and training agree?
 #
 # <details><summary>Answer</summary>
 #
-# Worse is to be expected: the statistics move from $b$, on which the network was trained, to $u$. By @eq-segment the imbalance falls and the mismatch rises by the same amount, and the network has adapted to $b$.
+# No: training used two normalisers, and one statistic is off from them by $|\mu_c-\mu_b|$ in sum wherever it lies.
 #
 # </details>
 #

@@ -72,7 +72,13 @@ task_weights(counts, torch.zeros(3)), task_weights(counts, torch.zeros(3), 'offi
 #
 # ## Weighted statistics
 #
-# $$w_n=\pi_{k_n}/N_{k_n},\qquad m_c=\sum_nw_n\bar x_{nc},\qquad v_c=\sum_nw_n\tfrac1P\sum_p(x_{ncp}-m_c)^2.$$
+# $$
+# \begin{aligned}
+# w_n&=\pi_{k_n}/N_{k_n},\\
+# m_c&=\textstyle\sum_nw_n\frac1P\sum_px_{ncp},\\
+# v_c&=\textstyle\sum_nw_n\frac1P\sum_p(x_{ncp}-m_c)^2.
+# \end{aligned}
+# $$
 
 # %%
 #| exports
