@@ -41,21 +41,20 @@ def do_grid(args):
     given = {**(runs.preset(f"{args.notebook.split('/')[0]}/{args.preset}") if args.preset else {}), **dict(args.p)}
     tasks = grid.tasks(args.notebook, args.grid, given)
     if args.list:
-        print("\n".join(grid.shell(t) for t in tasks))
-        return 0
+        return print("\n".join(grid.shell(t, args.fresh) for t in tasks))
     if args.dry_run:
-        print("\n".join(f"{t.status():<10}  {t.name}" for t in tasks))
-        return 0
+        return print("\n".join(f"{t.status():<10}  {t.name}" for t in tasks))
     if args.task is not None:
         if not 0 <= args.task < len(tasks):
             raise UserError(f"--task {args.task}: the grid has runs 0 to {len(tasks) - 1}")
         tasks = [tasks[args.task]]
     gpus = _gpus(args.gpus)
-    failed = grid.run(tasks, args.workers or len(gpus) or 1, gpus, args.fresh)
+    failed = grid.run(tasks, max(1, args.workers or len(gpus)), gpus, args.fresh)
     records = [r for t in tasks if t not in failed and (r := runs.read_record(t.folder / "record.json"))]
     print(f"\n{summary(records, list(records[0]['metrics'])[:3] if records else None)}\n\nexecuted notebooks and records: run.ipynb and record.json in each folder of {tasks[0].folder.parent}")
-    if args.html and records:
-        print(f"one of them as HTML: {_html(tasks[0].folder / 'run.ipynb')}")
+    if args.html and records and (source := tasks[0].folder / "run.ipynb").exists():
+        source.with_suffix(".html").write_text(need("nbconvert", "dev").HTMLExporter().from_filename(str(source))[0], encoding="utf-8")
+        print(f"one of them as HTML: {source.with_suffix('.html')}")
     if failed:
         print(f"{len(failed)} of {len(tasks)} runs failed; to retry them: {shlex.join(['papers_nb', *sys.argv[1:]])}", file=sys.stderr)
     return int(bool(failed))
@@ -69,12 +68,6 @@ def _gpus(text):
         return [str(i) for part in text.split(",") for low, _, high in [part.partition("-")] for i in range(int(low), int(high or low) + 1)]
     except ValueError:
         raise UserError(f"--gpus {text!r}: device numbers such as 0-3 or 0,2") from None
-
-
-def _html(source):
-    """An HTML copy beside an executed notebook."""
-    source.with_suffix(".html").write_text(need("nbconvert", "dev").HTMLExporter().from_filename(str(source))[0], encoding="utf-8")
-    return source.with_suffix(".html")
 
 
 def do_results(args):

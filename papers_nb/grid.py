@@ -15,7 +15,7 @@ from pathlib import Path
 from papers_nb import runs
 from papers_nb.errors import UserError, on_signals
 
-__all__ = ["Task", "expand", "run", "tasks"]
+__all__ = ["Task", "code", "expand", "run", "tasks"]
 
 
 @dataclass(frozen=True)
@@ -43,16 +43,16 @@ class Task:
         if not record.exists():
             return "begun" if any((self.folder / "state").glob("*.pt")) else "new"
         record = runs.read_record(record)
-        if record["status"] == "done" and record["code"] != _code(self.notebook):
+        if record["status"] == "done" and record["code"] != code(self.notebook):
             return "other code"
         return record["status"]
 
 
 @cache
-def _code(notebook: str) -> str:
+def code(notebook: str) -> str:
     """The code hash of the installed `fit` of a notebook."""
     from papers_nb.core.train import code_hash
-    return code_hash(importlib.import_module(f"papers_nb.{notebook.replace('/', '.')}").fit, notebook)
+    return code_hash(importlib.import_module(f"papers_nb.{notebook.replace('/', '.')}").fit, runs.notebook(notebook))
 
 
 def expand(text: str) -> list[dict[str, str]]:
@@ -106,6 +106,8 @@ def run(todo: list[Task], workers: int = 1, gpus: list[str] | None = None, fresh
         task.folder.mkdir(parents=True, exist_ok=True)
         process = subprocess.Popen(task.command(fresh), env={**os.environ, **({"CUDA_VISIBLE_DEVICES": gpu} if gpu else {})}, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
         processes.add(process)
+        if stopped.is_set():
+            process.terminate()
         why = process.communicate()[1].strip().splitlines()[-1:]
         processes.discard(process)
         free.append(gpu)
@@ -116,7 +118,7 @@ def run(todo: list[Task], workers: int = 1, gpus: list[str] | None = None, fresh
 
     def stop(number):
         stopped.set()
-        for process in processes:
+        for process in list(processes):
             process.send_signal(number)
     with on_signals(stop), ThreadPoolExecutor(workers) as pool:
         list(pool.map(one, left))
@@ -125,6 +127,6 @@ def run(todo: list[Task], workers: int = 1, gpus: list[str] | None = None, fresh
     return failed
 
 
-def shell(task: Task) -> str:
+def shell(task: Task, fresh: bool = False) -> str:
     """The command of a run for a shell, with the folder that its output needs."""
-    return f"mkdir -p {shlex.quote(str(task.folder))} && {shlex.join(task.command())}"
+    return f"mkdir -p {shlex.quote(str(task.folder))} && {shlex.join(task.command(fresh))}"

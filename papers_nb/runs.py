@@ -18,7 +18,7 @@ from typing import Any
 from papers_nb.core.data import checksum, write_atomically
 from papers_nb.errors import UserError, need, on_signals
 
-__all__ = ["Run", "check", "notebook", "notebooks", "open", "parameters", "preset", "presets", "read_record", "records", "root", "run_name", "validate"]
+__all__ = ["Run", "check", "notebook", "notebooks", "open", "parameters", "preset", "presets", "read_record", "records", "root", "run_name"]
 
 HERE = Path(__file__).parent
 NOTEBOOKS = HERE / "nbs" if (HERE / "nbs").exists() else HERE.parent / "nbs"
@@ -69,7 +69,6 @@ class Parameter:
     name: str
     kind: ast.expr
     default: Any
-    help: str
 
     def __str__(self):
         return f"{self.name}: {ast.unparse(self.kind).replace('Literal', 'one of ')}"
@@ -82,9 +81,7 @@ def parameters(source: str | dict) -> dict[str, Parameter]:
     if not cells:
         return {}
     text = "".join(cells[0]["source"])
-    lines = text.splitlines()
-    return {n.target.id: Parameter(n.target.id, n.annotation, ast.literal_eval(n.value), lines[n.end_lineno - 1][n.end_col_offset:].strip(" #"))
-            for n in ast.parse(text).body if isinstance(n, ast.AnnAssign)}
+    return {n.target.id: Parameter(n.target.id, n.annotation, ast.literal_eval(n.value)) for n in ast.parse(text).body if isinstance(n, ast.AnnAssign)}
 
 
 def _convert(value, kind: ast.expr):
@@ -108,9 +105,9 @@ def _convert(value, kind: ast.expr):
             return [_convert(v, kind.slice) for v in items]
         case ast.Name(id="bool") if isinstance(word, bool) or word in ("true", "false"):
             return word in (True, "true")
-        case ast.Name(id="int") if not isinstance(value, bool) and float(value) == int(float(value)):
-            return int(float(value))
-        case ast.Name(id="float") if not isinstance(value, bool):
+        case ast.Name(id="int") if not isinstance(value, bool) and (isinstance(value, int) or str(value).strip().lstrip("-").isdigit() or float(value).is_integer()):
+            return int(value) if isinstance(value, int) or str(value).strip().lstrip("-").isdigit() else int(float(value))
+        case ast.Name(id="float") if not isinstance(value, bool) and math.isfinite(float(value)):
             return float(value)
         case ast.Name(id="str") if isinstance(value, str):
             return value
@@ -128,7 +125,7 @@ def check(source: str | dict, given: dict[str, Any]) -> dict[str, Any]:
     for name, value in given.items():
         try:
             params[name] = _convert(value, known[name].kind)
-        except (ValueError, TypeError):
+        except (ValueError, TypeError, OverflowError):
             raise UserError(f"parameter {name}={value!r} does not fit {known[name]}; {takes}") from None
     return params
 
@@ -167,8 +164,9 @@ def read_record(file: Path) -> dict | None:
 
 def records(paper: str) -> list[dict]:
     """The records of a paper: those that the site quotes and those of the runs at hand, each run once."""
-    files = [*(NOTEBOOKS / paper / "records").glob("*.json"), *root().glob(f"{paper}-*/*/record.json")]
-    return list({r["name"]: r for r in map(read_record, sorted(files))}.values())
+    kept = [read_record(f) for f in sorted((NOTEBOOKS / paper / "records").glob("*.json"))]
+    here = [read_record(f) for f in sorted(root().glob(f"{paper}-*/*/record.json")) if ".old" not in f.parent.name]
+    return list({r["name"]: r for r in [*kept, *(r for r in here if r["status"] == "done" or r["name"] not in {k["name"] for k in kept})]}.values())
 
 
 class Run:
@@ -180,7 +178,9 @@ class Run:
         self.seed, self.folder = params["seed"], root() / name
         self.device = train.setup(params.get("device", "cpu"), params.get("threads", 1))
         self.checkpoints = train.Checkpoint(self.folder / "state")
-        self.step, self.code, self._loop, self._elapsed = 0, None, None, 0.0
+        self.step, self.code, self._loop, self._elapsed, self._left = 0, None, None, 0.0, math.inf
+        if self.seed < 0:
+            raise UserError(f"seed={self.seed}: at least 0")
         self._lock()
         self._watch_cells()
 
@@ -200,7 +200,7 @@ class Run:
         if self.params.get("fresh") and (self.record or self.checkpoints.files()):
             old = next(p for i in range(1, 10**6) if not (p := self.folder.with_name(f"{self.folder.name}.old{i}")).exists())
             self.folder.rename(old)
-            self.lock.release()
+            self.lock.release(force=True)
             self._lock()
 
     @property
@@ -221,10 +221,13 @@ class Run:
 
     def steps(self, total: int, state: dict[str, Any]):
         """Yield the step numbers still to do, up to `total`; `state` holds objects with `state_dict` and `load_state_dict`."""
-        self.code = self._train.code_hash(sys._getframe(1), self.notebook)
+        if not self.lock.is_locked:
+            self._lock()
+        self.code = self._train.code_hash(sys._getframe(1), notebooks().get(self.notebook))
         if self.done and self.record["code"] != self.code:
             raise self._foreign("finished", f"code {self.record['code']}", f"code {self.code}")
         start = self._resume(state)
+        self._left = total - start
         if self.done and start != total:
             raise UserError(f"the final state of the finished run {self.name} is damaged; set fresh=True to keep the old folder aside and start anew")
         self._loop = self._steps(start, total, state)
@@ -234,7 +237,7 @@ class Run:
         return UserError(f"run {self.name} was {did} by {theirs}, and this is {ours}; set fresh=True to keep the old folder aside and start anew")
 
     def _meta(self):
-        return {"code": self.code, "device": self.device, "threads": self.params.get("threads", 1)}
+        return {"code": self.code, "device": self.device, "threads": self.params.get("threads", 1), "torch": str(self._train.torch.__version__)}
 
     def _resume(self, state):
         """Load the newest sound checkpoint into `state`, cut the metrics back to it, and return its step."""
@@ -246,24 +249,29 @@ class Run:
             for name, part in state.items():
                 part.load_state_dict(saved["state"][name])
         start, size = (saved["step"], saved["meta"]["bytes"]) if saved else (0, 0)
-        if not self.done and (rows := len(self.metrics)):
+        written = metrics.read_bytes() if metrics.exists() else b""
+        if len(written) < size:
+            raise UserError(f"metrics.jsonl of run {self.name} has lost its end; set fresh=True to keep the old folder aside and start anew")
+        if not self.done and written:
             os.truncate(metrics, size)
-            replayed = rows - len(self.metrics)
+            replayed = written[size:].count(b"\n")
             with (self.folder / "resumes.jsonl").open("a") as f:
                 f.write(json.dumps({"from": start, "replayed": replayed}) + "\n")
             print(f"resumed at step {start}; {replayed} logged steps are replayed")
         self._elapsed = saved["meta"]["elapsed"] if saved else 0.0
+        if not saved:  # so that a second try in the same process begins where this one does
+            self.checkpoints.save(0, {name: part.state_dict() for name, part in state.items()}, {**self._meta(), "bytes": 0, "elapsed": 0.0})
         return start
 
     def _steps(self, start, total, state):
         every, saved = self.params.get("save_every", 60), time.monotonic()
-        self._since, self._rows = saved, (self.folder / "metrics.jsonl").open("ab", buffering=0)
+        self._since, self._rows = saved, (self.folder / "metrics.jsonl").open("ab")
         with on_signals((stop := []).append), self._rows:
             for step in self._train.bar(range(start, total), self.notebook):
                 self.step = step
                 self._train.seed_all(self.seed, "step", step)
                 yield step
-                last = step + 1 == total
+                last, self._left = step + 1 == total, total - step - 1
                 if stop or last or time.monotonic() - saved >= every:
                     self._save(step + 1, state)
                     saved = time.monotonic()
@@ -275,8 +283,8 @@ class Run:
         tensors = {name: part.state_dict() for name, part in state.items()}
         if bad := self._train.not_finite(tensors):
             raise self._not_finite(bad, math.nan)
-        elapsed = self._elapsed + time.monotonic() - self._since
-        self.checkpoints.save(step, tensors, {**self._meta(), "bytes": self._rows.tell(), "elapsed": elapsed})
+        os.fsync(self._rows.fileno())
+        self.checkpoints.save(step, tensors, {**self._meta(), "bytes": self._rows.tell(), "elapsed": self._elapsed + time.monotonic() - self._since})
 
     def log(self, **values) -> None:
         """Write one row of numbers for the present step; a number that is not finite stops the run and keeps its last good state."""
@@ -286,6 +294,7 @@ class Run:
                 raise self._not_finite(name, value)
         try:
             self._rows.write(json.dumps(row).encode() + b"\n")
+            self._rows.flush()
         except OSError as e:
             raise UserError(f"cannot write the metrics of run {self.name}: {e.strerror}; its last checkpoint is kept") from e
 
@@ -305,6 +314,9 @@ class Run:
                 self._loop.close()
             if self.lock.is_locked and isinstance(result.error_in_exec, Exception):
                 self.fail(result.error_in_exec)
+        if hasattr(shell, "papers_nb_after"):
+            shell.events.unregister("post_run_cell", shell.papers_nb_after)
+        shell.papers_nb_after = after
         shell.events.register("post_run_cell", after)
 
     def _write_record(self, **parts):
@@ -316,21 +328,20 @@ class Run:
                   "environment": self._train.environment(self.device), "ended": datetime.now(UTC).isoformat(timespec="seconds"),
                   "cost": {"wall_s": round(wall, 2), "resumes": len(resumes), "replayed_steps": sum(r["replayed"] for r in resumes), "peak_mb": self._train.peak_mb(self.device)},
                   **parts}
-        validate(record)
+        self._train.validate(record)
         write_atomically(self.folder / "record.json", json.dumps(record, indent=1).encode())
 
     def finish(self, metrics: dict[str, tuple[float, str]], selection: str, weights: dict[str, Any] | None = None) -> dict:
-        """Write `weights` (name → module, as safetensors), then the record; a finished run is returned as it is.
-
-        `metrics` is name → (value, unit); a row that logged lists is kept in the record as a series."""
+        """Write `weights` (name → module, as safetensors), then the record with `metrics` (name → value, unit); a finished run is returned as it is."""
         if not self.done:
+            if self._left:
+                raise UserError(f"run {self.name} has not reached its last step; finish belongs after the training")
+            if bad := [k for k, (v, _) in metrics.items() if not math.isfinite(v)]:
+                raise UserError(f"metric {bad[0]} of run {self.name} is not finite; nothing is recorded")
             from safetensors.torch import save
             for name, module in (weights or {}).items():
                 write_atomically(self.folder / f"{name}.safetensors", save({k: v.contiguous() for k, v in module.state_dict().items()}))
-            rows = self.metrics
-            series = {k: [r[k] for r in rows if k in r] for k in rows[-1] if isinstance(rows[-1][k], list)} if rows else {}
-            first = [r["loss"] for r in rows[:20] if "loss" in r]
-            self._write_record(status="done", error=None, selection=selection, steps=len(rows), first_losses=first, series=series,
+            self._write_record(status="done", error=None, selection=selection, **self._train.digest(self.metrics),
                                metrics={k: {"value": float(v), "unit": u} for k, (v, u) in metrics.items()})
         self.lock.release(force=True)
         return self.record
@@ -339,15 +350,7 @@ class Run:
         """Record that the run broke off and why; its checkpoints stay, and so does the record of a run that was done."""
         try:
             if not self.done:
-                self._write_record(status="failed", error=f"{type(error).__name__}: {error}", selection="", steps=len(self.metrics), first_losses=[], series={}, metrics={})
+                self._write_record(status="failed", error=f"{type(error).__name__}: {error}", selection="", **self._train.digest(self.metrics), metrics={})
         except UserError as full:
             print(full)
         self.lock.release(force=True)
-
-
-def validate(record: dict) -> None:
-    """Hold a record against `record.schema.json`; raises `UserError` naming the entry that does not fit."""
-    jsonschema = need("jsonschema", "run")
-    schema = json.loads((HERE / "record.schema.json").read_text(encoding="utf-8"))
-    for error in jsonschema.Draft202012Validator(schema).iter_errors(record):
-        raise UserError(f"record {record.get('name')!r}: {error.json_path} {error.message}")

@@ -127,7 +127,7 @@ def test_a_wrong_file_put_by_hand_is_refused(cifar):
     (archive({**GOOD, "../x": b"1"}), ("archive member '../x' leaves the archive",)),
     (archive({**GOOD, "/x": b"1"}), ("archive member '/x' leaves the archive",)),
     (archive({**GOOD, "c/train": pickle.dumps(print)}), ("the pickle asks for builtins.print",)),
-    (archive({**GOOD, "c/train": GOOD["c/train"][:1000]}), ("not a whole pickle",)),
+    (archive({**GOOD, "c/train": GOOD["c/train"][:1000]}), ("not a whole pickle of arrays",)),
     (archive({"c/train": GOOD["c/train"]}), ("holds no c/test",)),
     (archive({**GOOD, "c/train": batch(20, 3)}), ("does not hold Tiny CIFAR train",))])
 def test_a_bad_archive_is_refused(cifar, content, words):

@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 
 import psutil
 import pytest
@@ -156,11 +157,9 @@ def test_a_grid_whose_processes_are_killed_ends_complete(tmp_path):
             time.sleep(draw.uniform(3, 9))
             family = psutil.Process(process.pid).children(recursive=True) if process.poll() is None else []
             if family:
-                kills += 1
-                try:
+                with suppress(psutil.NoSuchProcess):
                     draw.choice([*family, psutil.Process(process.pid)]).kill()
-                except psutil.NoSuchProcess:
-                    pass
+                    kills += 1
         output = process.communicate()[0]
         if process.returncode == 0:
             break
@@ -171,4 +170,5 @@ def test_a_grid_whose_processes_are_killed_ends_complete(tmp_path):
         data = split("digits", seed=r["seed"])
         steps = [json.loads(line)["step"] for line in (tmp_path / r["name"] / "metrics.jsonl").read_text().splitlines()]
         assert steps == list(range(len(Stream(data.task_of(data.y), 5, epochs=2, seed=r["seed"]))))
+    assert kills > 0
     print(f"\n{size} runs, {kills} kills, {rounds} starts, {sum(r['cost']['resumes'] for r in records)} resumes")

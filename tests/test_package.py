@@ -117,6 +117,7 @@ def test_each_training_runs_at_its_defaults_and_agrees_with_its_stored_record(fu
     stored = [json.loads(p.read_text()) for p in (ROOT / "nbs" / name.split("/")[0] / "records").glob("*.json")]
     stored = [r for r in stored if r["notebook"] == name]
     same = next(r for r in stored if r["name"] == record["name"])
+    assert len(same["first_losses"]) == len(record["first_losses"]) == 20
     assert all(abs(a - b) <= 1e-3 * abs(b) for a, b in zip(record["first_losses"], same["first_losses"])), (record["first_losses"], same["first_losses"])
     seeds = [r["metrics"] for r in stored if {**r["parameters"], "seed": 0} == {**same["parameters"], "seed": 0}]
     headline = next(iter(same["metrics"]))

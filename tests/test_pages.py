@@ -103,7 +103,7 @@ def test_a_page_on_which_nothing_is_compared_is_noticed(house):
 
 @pytest.mark.parametrize("old,new,tol,same", [
     ("a 1.0000", "a 1.0004", 1e-3, True), ("a 1.000", "a 1.002", 1e-3, False), ("a 1", "b 1", 1e-3, False),
-    ("1,252 images", "1,252 images", 1e-3, True), ("1,252 images", "1,352 images", 1e-3, False), ("x 1e-9", "x 2e-9", 1e-3, False), ("1 2", "1", 1e-3, False)])
+    ("1,252 images", "1,252 images", 1e-3, True), ("1,252 images", "1,352 images", 1e-3, False), ("x 1e-9", "x 2e-9", 1e-3, False), ("2023", "2024", 1e-3, False), ("1,252", "1,253", 1e-3, False), ("(1,2)", "(12)", 1e-3, False), ("1 2", "1", 1e-3, False)])
 def test_numbers_are_compared_one_by_one(old, new, tol, same):
     assert (pages.differs(old, new, tol) == "") is same
 

@@ -10,7 +10,7 @@
 #| hide
 import csv
 from IPython.display import Markdown
-from papers_nb import runs
+from papers_nb import grid, runs
 from papers_nb.core.stats import summary, verdict
 
 # %%
@@ -46,6 +46,14 @@ def section(paper):
     return '\n\n'.join(f'### {n}\n\n{summary([r for r in kept[paper] if r["notebook"] == n], list(kept[paper][0]["metrics"])[:3])}' for n in names)
 Markdown('\n\n'.join(section(p) for p in papers))
 
+
+# %%
+#| echo: false
+def present(r):
+    "True if a record was made by the code as it is now, from a committed tree."
+    return r['code'] == grid.code(r['notebook']) and not r['environment']['dirty']
+everything = [r for rs in kept.values() for r in rs]
+Markdown(f'{sum(map(present, everything))} of these {len(everything)} runs were made by exactly the code that these pages hold now, from a tree without uncommitted changes.')
 
 # %% [markdown]
 # ## What they cost

@@ -30,6 +30,7 @@ def staleness(
 )->float: # in steps
     "How many steps an average lags behind a steady drift. Source: ours."
     if kappa == 0: return (steps - 1)/2
+    if kappa < 1e-4: raise UserError(f'kappa={kappa}: 0 or at least 1e-4; below, the closed form loses its digits')
     a = (1 - momentum)**kappa
     return averaging_factor(steps, kappa, momentum)*(a - steps*a**steps + (steps - 1)*a**(steps + 1))/(1 - a)**2
 

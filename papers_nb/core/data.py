@@ -9,7 +9,7 @@ __all__ = ['CIFAR', 'KRIZHEVSKY', 'CARDS', 'write_atomically', 'content', 'membe
            'checksum', 'cache', 'npz', 'fetch', 'load', 'tensors', 'normalize', 'crop_flip']
 
 # %% ../../nbs/core/data.ipynb #f511f3e3
-import hashlib, io, os, pickle, tarfile, zipfile
+import hashlib, io, os, pickle, tarfile, zipfile, zlib
 from dataclasses import dataclass, field
 from importlib import import_module
 from pathlib import Path, PurePosixPath
@@ -57,7 +57,7 @@ def members(
         if zipfile.is_zipfile(archive):
             with zipfile.ZipFile(archive) as z: return {i.filename: z.read(i) for i in _safe([(i, i.filename, i.file_size) for i in z.infolist() if not i.is_dir()], limit)}
         with tarfile.open(archive) as t: return {m.name: t.extractfile(m).read() for m in _safe([(m, m.name, m.size) for m in t if not m.isdir()], limit)}
-    except (tarfile.TarError, zipfile.BadZipFile, EOFError, OSError) as e:
+    except (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, OSError) as e:
         raise UserError(f'{archive} is not a whole archive ({e}); delete it and fetch it again') from None
 
 def _safe(entries, limit):
@@ -81,7 +81,8 @@ def unpickle(
 ):
     "Read a pickle of arrays; raises `UserError` if it is broken or holds anything else. Source: ours."
     try: return ArrayUnpickler(io.BytesIO(data), encoding='bytes').load()
-    except (pickle.UnpicklingError, EOFError, AttributeError, IndexError) as e: raise UserError(f'not a whole pickle: {e}') from None
+    except UserError: raise
+    except Exception as e: raise UserError(f'not a whole pickle of arrays: {type(e).__name__} {e}') from None
 
 # %% ../../nbs/core/data.ipynb #be53ddb1
 @dataclass(frozen=True)
@@ -197,7 +198,8 @@ def load(
     if split not in c.sums: raise UserError(f'split {split!r} of {name}: there are {", ".join(c.sums)}')
     fetch(name)
     try: arrays = dict(np.load(npz(name, split))) if c.parts else _digits(split)
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as e: raise UserError(f'{npz(name, split)} cannot be read ({e}); delete it to fetch the set again') from None
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as e: raise UserError(f'{npz(name, split)} cannot be read ({e}); delete it to fetch the set again') from None
+    if not {'x', 'y'} <= arrays.keys() or arrays['x'].shape[1:] != c.shape: raise UserError(f'{npz(name, split)} does not hold images x of shape {c.shape} and labels y; delete it to fetch the set again')
     order, found = content(arrays['x'], arrays['y'])
     if found != c.sums[split]: raise UserError(f'{npz(name, split)} does not hold {c.title} {split} (checksum {found[:8]}, expected {c.sums[split][:8]}); delete it to fetch the set again')
     if labels not in arrays: raise UserError(f'{name} has no labels {labels!r}; there are {", ".join(k for k in arrays if k != "x")}')

@@ -74,7 +74,7 @@ def verdict(
     level: float=.95, # coverage of the interval
 )->str: # matches, higher, lower, inconclusive, no published value in reach, not tried
     "Compare our interval over seeds with a published value. Source: ours."
-    if margin <= 0: raise UserError(f'margin={margin}: a positive number, fixed before the run')
+    if not margin > 0: raise UserError(f'margin={margin}: a positive number, fixed before the run')
     if published is None: return 'no published value in reach'
     if not len(values): return 'not tried'
     i = interval(np.asarray(values, dtype=float) - published, level)
@@ -88,12 +88,13 @@ def summary(
     metrics: list[str]|None=None, # which; all of the first record
     varying: tuple[str, ...]=('seed', 'device', 'threads', 'save_every', 'fresh'), # parameters that make no new setting
 )->str: # a Markdown table
-    "Mean and 95 % interval over seeds, one line a setting; runs that did not finish are counted below."
+    "Mean and 95 % interval over seeds, one line a setting; runs of different code are never pooled, those that did not finish are counted below."
     done = [r for r in records if r['status'] == 'done']
     if not done: return 'no finished runs'
     names = [k for k in done[0]['parameters'] if k not in varying and len({json.dumps(r['parameters'].get(k)) for r in done}) > 1]
     groups = {}
-    for r in done: groups.setdefault(tuple(str(r['parameters'].get(k)) for k in names), []).append(r)
+    if len({r.get('code') for r in done}) > 1: names.append('code')
+    for r in done: groups.setdefault(tuple(str({**r['parameters'], 'code': r.get('code')}.get(k)) for k in names), []).append(r)
     units = {m: done[0]['metrics'][m]['unit'] for m in metrics or done[0]['metrics']}
     rows = [[*names, 'seeds', *(f'{m} [{u}]' for m, u in units.items()), 's a run']]
     for key, rs in groups.items():

@@ -99,7 +99,7 @@ seen
 #
 # $$\textcolor{#b35900}{\text{lag}}\ \ge\ n\sum_{t}(T-t)\,\textcolor{#0072b2}{W_t}.$$ {#eq-any}
 #
-# *Why.* The youngest batch of task $t$ is $n(T-t)$ steps old, and all of the task's share lies on batches at least that old. With equal shares the right side is $n(T-1)/2$: **whoever remembers all tasks alike lags by half the history**, whatever the momentum. That is the dilemma.
+# *Why.* The youngest batch of task $t$ is $n(T-t)$ steps old, and all of the task's share lies on batches at least that old. With equal shares the right side is $n(T-1)/2$, of $nT$ steps in all: **whoever remembers all tasks alike lags by a quarter of the history with two tasks, and by nearly half with many**, whatever the momentum. That is the dilemma.
 
 # %%
 #| exports
@@ -117,6 +117,7 @@ def staleness(
 )->float: # in steps
     "How many steps an average lags behind a steady drift. Source: ours."
     if kappa == 0: return (steps - 1)/2
+    if kappa < 1e-4: raise UserError(f'kappa={kappa}: 0 or at least 1e-4; below, the closed form loses its digits')
     a = (1 - momentum)**kappa
     return averaging_factor(steps, kappa, momentum)*(a - steps*a**steps + (steps - 1)*a**(steps + 1))/(1 - a)**2
 
@@ -174,7 +175,8 @@ claim('adab2n.staleness', 'An average of $J$ batches lags $\\eta_J(a-Ja^J+(J-1)a
     checks=[
         Check('brute force', lambda f: [f(57, k) for k in (0, .1, .4, .7, 1)], lambda: [weights_by_loop(57, k) @ np.arange(56, -1, -1) for k in (0, .1, .4, .7, 1)],
               1e-11, 'float64; sums up to 28, divided by (1-a)² down to 1e-4'),
-        Check('limit', lambda f: [f(3000, 1.), f(1, .4), f(2, 1., .5)], lambda: [9., 0., .25], 1e-9, 'a/(1-a) at momentum 0.1; one batch; two batches, the older with weight 1/4')],
+        Check('limit', lambda f: [f(3000, 1.), f(1, .4), f(2, 1., .5)], lambda: [9., 0., .25], 1e-9, 'a/(1-a) at momentum 0.1; one batch; two batches, the older with weight 1/4'),
+        Check('brute force', lambda f: f(200, 1e-3)/100, lambda: weights_by_loop(200, 1e-3) @ np.arange(199, -1, -1)/100, 1e-5, 'near κ=0, where the closed form loses digits')],
     mutants=[('a - steps*a**steps', 'a + steps*a**steps'), ('(1 - a)**2', '(1 - a)'), ('(steps - 1)*a**(steps + 1)', '(steps - 1)*a**steps')])
 
 
@@ -227,7 +229,7 @@ def plane(steps, ax):
     "Imbalance against staleness over kappa, with the official grid as dots."
     last = torch.tensor([0., 0, 0, 0, 1])
     at = lambda k: (imbalance(task_shares(5, steps, k), last).item(), staleness(5*steps, k))
-    x, y = zip(*(at(k) for k in np.concatenate([[1e-6], np.geomspace(1e-4, 1, 80)])))
+    x, y = zip(*(at(k) for k in np.geomspace(1e-4, 1, 80)))
     ax.plot(x, y, color=COLORS['grey'])
     for k in (.1, .4, .7, 1):
         ax.plot(*at(k), 'o', color=COLORS['orange'])
@@ -423,7 +425,7 @@ claim('adab2n.current_to_old', 'Under replay the current task weighs $1+T\\rho/(
 # \end{aligned}
 # $$ {#eq-segment}
 #
-# *Why.* The triangle inequality; equality exactly for $r$ between the two. The first length is the mismatch with training, the second the imbalance at test time. Moving $r$ trades one for the other and never lowers the sum; which of the two costs more accuracy the inequality does not say. To have **both** small, the right side must be small, and for $\pi_k=1/T$ it vanishes: that is a matter of the **weights inside the batch**, not of $r$.
+# *Why.* The triangle inequality; equality exactly for $r$ between the two. The first length is the mismatch with training, the second the imbalance at test time. Between the two, moving $r$ trades one for the other; nowhere is the sum below $|b-u|$. Which of the two costs more accuracy the inequality does not say. To have **both** small, the right side must be small, and for $\pi_k=1/T$ it vanishes: that is a matter of the **weights inside the batch**, not of $r$.
 
 # %%
 #| exports

@@ -102,7 +102,9 @@ weighted_stats(x, torch.tensor([1/3, 1/3, 1/3])), weighted_stats(x, torch.tensor
 #
 # Task ids are no property of a layer; they come with a batch. A context hands them to every layer of a network and collects the regulariser that pulls the batch statistics towards the running ones,
 #
-# $$\ell=\tfrac1C\sum_c(m_c-r^\mu_c)^2+\tfrac1C\sum_c(v_c-r^v_c)^2.$$
+# $$\ell=\tfrac1C\sum_c(m_c-r^\mu_c)^2+\tfrac1C\sum_c(v_c-r^v_c)^2,$$
+#
+# where $r$ has already been moved by this batch and is taken as a constant.
 
 # %%
 #| exports

@@ -21,7 +21,7 @@ import torch
 
 import papers_nb
 from papers_nb.core.data import write_atomically
-from papers_nb.errors import UserError
+from papers_nb.errors import UserError, need
 
 # %%
 #| hide
@@ -159,6 +159,42 @@ sorted(environment('cpu'))
 
 
 # %% [markdown]
+# And of what was logged it keeps how many rows there were, the first losses, and everything that was logged as a list:
+
+# %%
+#| exports
+def digest(
+    rows: list[dict], # every row that was logged
+)->dict: # steps, first_losses, series
+    "What a record keeps of the metrics of a run."
+    lists = {k for r in rows for k, v in r.items() if isinstance(v, list)}
+    return dict(steps=len(rows), first_losses=[r['loss'] for r in rows[:20] if 'loss' in r], series={k: [r[k] for r in rows if k in r] for k in sorted(lists)})
+
+
+# %%
+digest([{'step': 0, 'loss': 2.}, {'step': 1, 'loss': 1., 'accuracy': [50., 20.]}])
+
+
+# %% [markdown]
+# A record has a schema, and one that does not fit is not written.
+
+# %%
+#| exports
+def validate(
+    record: dict, # a run record
+):
+    "Hold a record against `record.schema.json`; raises `UserError` naming the entry that does not fit."
+    schema = json.loads((Path(papers_nb.__file__).parent/'record.schema.json').read_text(encoding='utf-8'))
+    for e in need('jsonschema', 'run').Draft202012Validator(schema).iter_errors(record):
+        raise UserError(f'record {record.get("name")!r}: {e.json_path} {e.message}')
+
+
+# %%
+try: validate({'name': 'toy'})
+except UserError as e: print(str(e)[:60])
+
+
+# %% [markdown]
 # ## Checkpoints
 #
 # A checkpoint holds the step, the state dicts of everything that learns or remembers, and a few words on who wrote it. Its file name carries a hash of its bytes: a file that was cut short or damaged is recognised before anything is loaded from it, and the generation before it is used instead.
@@ -191,12 +227,13 @@ class Checkpoint:
     def load(self,
         device: str='cpu', # where tensors go
     )->dict|None: # step, state and meta of the newest sound one, or None
-        "Load the newest checkpoint whose bytes match its name; says so when it passes over a damaged one."
+        "Load the newest checkpoint whose bytes match its name; removes a damaged one and says so."
         for file in reversed(self.files()):
             data = file.read_bytes()
             if hashlib.sha256(data).hexdigest()[:16] == file.stem.split('-')[1]:
                 return torch.load(io.BytesIO(data), map_location=device, weights_only=True)
-            print(f'the checkpoint of step {int(file.stem[:9])} is damaged; falling back to the one before it')
+            file.unlink()
+            print(f'the checkpoint of step {int(file.stem[:9])} is damaged and removed; falling back to the one before it')
 
 
 # %%
@@ -252,16 +289,22 @@ plain(torch.tensor(2.5)), plain([np.float64(1), torch.arange(2)])
 # %% [markdown]
 # ## The same code
 #
-# Half a training by one formula and half by another is neither. So a run keeps a hash of the code that made it: the source of the training function as it runs, of the functions beside it that it calls, and of every module of this project behind it. Comments, layout and docstrings are left out; an operator, a constant or a default are not.
+# Half a training by one formula and half by another is neither. So a run keeps a hash of the code that made it: the source of the training function as it runs, of the functions beside it that it calls, of the cells before it on its page, and of every module of this project behind them. Comments, layout and docstrings are left out; an operator, a constant or a default are not.
 
 # %%
 #| exports
 def _bare(source):
-    "Source without comments, layout and docstrings."
-    tree = ast.parse(textwrap.dedent(source))
+    "The syntax of a source without comments, layout and docstrings."
+    tree = ast.parse(source)
     for node in ast.walk(tree):
         if isinstance(node, (ast.Module, ast.FunctionDef, ast.ClassDef)) and ast.get_docstring(node) is not None: node.body = node.body[1:]
-    return ast.unparse(tree)
+    return json.dumps(_tree(tree))
+
+def _tree(node):
+    "A syntax tree as nested lists, the same in every version of Python."
+    if isinstance(node, list): return [_tree(n) for n in node]
+    if not isinstance(node, ast.AST): return repr(node)
+    return [type(node).__name__, *[[k, _tree(v)] for k, v in ast.iter_fields(node) if v is not None and v != []]]
 
 def _globals(code):
     "The global names that a code object and those inside it read."
@@ -274,38 +317,46 @@ def _file(module):
     except ModuleNotFoundError: return None
     return Path(spec.origin) if spec and (spec.origin or '').endswith('.py') else None
 
-def _imports(module):
-    "The modules of this project that a module imports anywhere in its source."
-    if not (file := _file(module)): return set()
+SHOW = {f'papers_nb.{m}' for m in ('runs', 'core.plots', 'core.stats', 'core.checks')} # what pages show with; it changes no training
+
+def _imports(source):
+    "The modules of this project that a source imports anywhere, those that only show left out."
     found = set()
-    for node in ast.walk(ast.parse(file.read_text(encoding='utf-8'))):
+    for node in ast.walk(ast.parse(source)):
         if isinstance(node, ast.ImportFrom) and (node.module or '').startswith('papers_nb'):
             found |= {n for a in node.names if _file(n := f'{node.module}.{a.name}')} or {node.module}
         elif isinstance(node, ast.Import): found |= {a.name for a in node.names if a.name.startswith('papers_nb.')}
-    return found
+    return found - SHOW
+
+def _page(file):
+    "The code of a training page before `fit` runs: neither its parameters nor its figures."
+    cells = [''.join(c['source']) for c in json.loads(file.read_text(encoding='utf-8'))['cells'] if c['cell_type'] == 'code' and 'parameters' not in c['metadata'].get('tags', [])]
+    first = next((i for i, c in enumerate(cells) if c.startswith('fit(')), len(cells) - 1)
+    return '\n'.join(c for c in cells[:first + 1] if '#| label:' not in c and '#| code-fold' not in c)
 
 def code_hash(
-    function,        # a function, or the frame in which it runs
-    notebook: str='', # its page, such as adab2n/train
+    function,             # a function, or the frame in which it runs
+    page: Path|None=None, # the notebook that runs it
 )->str: # 16 hex digits
-    "Hash of a function as it runs, of what it calls beside itself, and of the modules behind it and its page. Source: ours."
+    "Hash of a function as it runs, of what it calls beside itself, of its page before it, and of the modules behind both. Source: ours."
     code, names = (function.f_code, function.f_globals) if inspect.isframe(function) else (function.__code__, function.__globals__)
-    parts, modules, todo = {}, _imports(f"papers_nb.{notebook.replace('/', '.')}"), [(code.co_name, code)]
+    before, todo = _page(page) if page else '', [(code.co_name, code)]
+    parts, modules = {'page': _bare(before)}, _imports(before)
     while todo:
         name, thing = todo.pop()
         if name in parts: continue
-        try: parts[name] = _bare(inspect.getsource(thing))
-        except OSError: raise UserError(f'the source of {name} cannot be read, so its run could not be told from another: define it in a file or a notebook cell') from None
-        for n in _globals(compile(parts[name], name, 'exec')) & names.keys():
+        try: parts[name] = _bare(source := textwrap.dedent(inspect.getsource(thing)))
+        except (OSError, SyntaxError): raise UserError(f'the source of {name} cannot be read, so its run could not be told from another: define it by itself, in a file or a notebook cell') from None
+        for n in _globals(compile(source, name, 'exec')) & names.keys():
             value = names[n]
             home = value.__name__ if isinstance(value, ModuleType) else getattr(value, '__module__', None)
             if isinstance(value, (FunctionType, type)) and home == names['__name__']: todo.append((n, value))
-            elif str(home).startswith('papers_nb.'): modules.add(home)
-            elif isinstance(value, (bool, int, float, str, tuple)): parts[n] = repr(value)
+            elif str(home).startswith('papers_nb.') and home not in SHOW: modules.add(home)
+            elif isinstance(value, (bool, int, float, str, tuple, list, dict)) and ' at 0x' not in repr(value): parts[n] = repr(value)
     while modules:
         if (name := modules.pop()) not in parts and (file := _file(name)):
-            parts[name] = _bare(file.read_text(encoding='utf-8'))
-            modules |= _imports(name)
+            parts[name] = _bare(text := file.read_text(encoding='utf-8'))
+            modules |= _imports(text)
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()[:16]
 
 
