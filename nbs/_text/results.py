@@ -55,6 +55,7 @@ def present(r):
 everything = [r for rs in kept.values() for r in rs]
 Markdown(f'{sum(map(present, everything))} of these {len(everything)} runs were made by exactly the code that these pages hold now, from a tree without uncommitted changes.')
 
+
 # %% [markdown]
 # ## What they cost
 
