@@ -53,7 +53,7 @@ def do_grid(args):
     records = [r for t in tasks if t not in failed and (r := runs.read_record(t.folder / "record.json"))]
     print(f"\n{summary(records, list(records[0]['metrics'])[:3] if records else None)}\n\nexecuted notebooks and records: run.ipynb and record.json in each folder of {tasks[0].folder.parent}")
     if args.html and records and (source := tasks[0].folder / "run.ipynb").exists():
-        source.with_suffix(".html").write_text(need("nbconvert", "dev").HTMLExporter().from_filename(str(source))[0], encoding="utf-8")
+        source.with_suffix(".html").write_text(need("nbconvert", "dev").HTMLExporter(exclude_raw=True).from_filename(str(source))[0], encoding="utf-8")
         print(f"one of them as HTML: {source.with_suffix('.html')}")
     if failed:
         print(f"{len(failed)} of {len(tasks)} runs failed; to retry them: {shlex.join(['papers_nb', *sys.argv[1:]])}", file=sys.stderr)

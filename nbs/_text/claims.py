@@ -8,6 +8,10 @@
 
 # %%
 #| hide
+# !test -z "$COLAB_RELEASE_TAG" || pip install -q "papers_nb[run] @ git+https://github.com/OWNER/papers_nb"
+
+# %%
+#| hide
 from collections import Counter
 from IPython.display import Markdown
 from papers_nb import runs

@@ -14,6 +14,10 @@
 
 # %%
 #| hide
+# !test -z "$COLAB_RELEASE_TAG" || pip install -q "papers_nb[run] @ git+https://github.com/OWNER/papers_nb"
+
+# %%
+#| hide
 import matplotlib.pyplot as plt
 from IPython.display import Markdown
 from papers_nb import runs
@@ -100,7 +104,7 @@ y[tasks == 0].mean().item(), y[tasks == 1].mean().item()
 # papermill --engine papers papers://adab2n/train.ipynb out.ipynb -f papers://adab2n/split-digits.yaml
 # ```
 #
-# It takes about ten seconds on a CPU and needs no download. The run is a folder below `runs/`, with the record, the metrics and the weights. Kill it and start it again: it goes on where it stopped and ends with the same bits. A misspelt parameter stops it before it starts and names what there is. The same notebook runs by Run All in Jupyter or VS Code.
+# It takes about ten seconds on a CPU and needs no download. The run is a folder below `runs/`, with the record, the metrics and the weights. Kill it and start it again: it goes on where it stopped and ends with the same bits. A misspelt parameter stops it before it starts and names what there is. The same notebook runs by Run All in Jupyter, VS Code or Colab.
 #
 # ## Run many
 #

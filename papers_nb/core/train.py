@@ -203,10 +203,11 @@ def _imports(source):
     return found - SHOW
 
 def _page(file):
-    "The code of a training page before `fit` runs: neither its parameters nor its figures."
+    "The code of a training page before `fit` runs: neither its parameters, nor its figures, nor shell lines."
     cells = [''.join(c['source']) for c in json.loads(file.read_text(encoding='utf-8'))['cells'] if c['cell_type'] == 'code' and 'parameters' not in c['metadata'].get('tags', [])]
     first = next((i for i, c in enumerate(cells) if c.startswith('fit(')), len(cells) - 1)
-    return '\n'.join(c for c in cells[:first + 1] if '#| label:' not in c and '#| code-fold' not in c)
+    shown = lambda c: '#| label:' in c or '#| code-fold' in c or any(line[:1] in ('!', '%') for line in c.splitlines())
+    return '\n'.join(c for c in cells[:first + 1] if not shown(c))
 
 def code_hash(
     function,             # a function, or the frame in which it runs

@@ -7,6 +7,10 @@
 # Lyu et al. 2023 (AdaB²N): the schedule is that of the official code, `models/utils/adab2n.py`; statements and proofs are ours · 8 minutes · what you need first: [a running mean](01_background.ipynb)
 
 # %%
+#| hide
+# !test -z "$COLAB_RELEASE_TAG" || pip install -q "papers_nb[run] @ git+https://github.com/OWNER/papers_nb"
+
+# %%
 #| default_exp adab2n.momentum
 
 # %%

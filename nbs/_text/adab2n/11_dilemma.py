@@ -7,6 +7,10 @@
 # Lyu et al. 2023 (AdaB²N): the balance and adaptation dilemma of the abstract; model, statements and proofs are ours · 10 minutes · what you need first: [Running statistics forget the first task](10_momentum.ipynb)
 
 # %%
+#| hide
+# !test -z "$COLAB_RELEASE_TAG" || pip install -q "papers_nb[run] @ git+https://github.com/OWNER/papers_nb"
+
+# %%
 #| default_exp adab2n.dilemma
 
 # %%
@@ -232,16 +236,17 @@ def plane(steps, ax):
     x, y = zip(*(at(k) for k in np.geomspace(1e-4, 1, 80)))
     ax.plot(x, y, color=COLORS['grey'])
     for k in (.1, .4, .7, 1):
-        ax.plot(*at(k), 'o', color=COLORS['orange'])
+        ax.plot(*at(k), 'o', color='black')
         ax.annotate(f'κ={k}', at(k), (6, 4), textcoords='offset points', fontsize=8)
-    ax.plot(*at(0), 's', color=COLORS['blue'])
+    ax.plot(*at(0), 's', color='black')
     ax.annotate('κ=0', at(0), (8, -3), textcoords='offset points', fontsize=8)
-    ax.set(xlim=(-.03, .93), ylim=(5, 5000), yscale='log', xlabel='imbalance', ylabel='lag in steps')
+    ax.set(xlim=(-.03, .93), ylim=(5, 5000), yscale='log')
+    ax.set_xlabel('imbalance', color=COLORS['blue']); ax.set_ylabel('lag in steps (staleness)', color=COLORS['orange'])
 
 
 # %%
 #| label: fig-plane
-#| fig-cap: "What a running statistic gets wrong, for every κ. The slider moves the steps a task lasts."
+#| fig-cap: "What a running statistic gets wrong, for every κ: imbalance (blue) against staleness (orange). The slider moves the steps a task lasts."
 #| echo: false
 slider('steps a task', [10, 20, 50, 100, 250, 500, 1000], plane,
     'No value of kappa is low on both axes, and the official grid sits at the far right: from a few hundred steps a task on it is all imbalance and little lag.', start=50)
@@ -469,7 +474,7 @@ def segment(share, ax):
     "The two lengths for every test statistic, for a batch with this share of the new task."
     weights = np.array([(1 - share)/4]*4 + [share])
     b, u, r = weights @ mu.numpy(), mu.numpy().mean(), np.linspace(-.5, 5.5, 200)
-    ax.plot(r, abs(r - b), color=COLORS['orange'], label='mismatch with training')
+    ax.plot(r, abs(r - b), color=COLORS['green'], label='mismatch with training')
     ax.plot(r, abs(r - u), color=COLORS['blue'], label='imbalance at test time')
     ax.plot(r, abs(r - b) + abs(r - u), color=COLORS['grey'], lw=2.5, label='sum')
     ax.plot([b, u], [0, 0], 'o', color='black', ms=4)
@@ -479,7 +484,7 @@ def segment(share, ax):
 
 # %%
 #| label: fig-segment
-#| fig-cap: "The two lengths of the inequality over all test statistics. The slider moves the share of the new task inside the batch."
+#| fig-cap: "The two lengths of the inequality over all statistics: mismatch (green), imbalance (blue) and their sum (grey). The slider moves the share of the new task inside the batch."
 #| echo: false
 slider('share of the new task', [.2, .3, .4, .52, .7, .9], segment,
     'Between the two means the sum is flat: moving the statistic trades one error for the other. At a share of one fifth the two means coincide and the sum touches zero.', start=.52)

@@ -7,6 +7,10 @@
 # Lyu et al. 2023 (AdaB²N), experimental setting; official code `datasets/` · 4 minutes · what you need first: [Data sets that verify themselves](../core/data.ipynb)
 
 # %%
+#| hide
+# !test -z "$COLAB_RELEASE_TAG" || pip install -q "papers_nb[run] @ git+https://github.com/OWNER/papers_nb"
+
+# %%
 #| default_exp adab2n.data
 
 # %%

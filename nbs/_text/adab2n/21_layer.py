@@ -7,6 +7,10 @@
 # Lyu et al. 2023 (AdaB²N); official code `models/utils/adab2n.py` · 7 minutes · what you need first: batch normalization
 
 # %%
+#| hide
+# !test -z "$COLAB_RELEASE_TAG" || pip install -q "papers_nb[run] @ git+https://github.com/OWNER/papers_nb"
+
+# %%
 #| default_exp adab2n.layer
 
 # %%

@@ -7,6 +7,10 @@
 # Official code `backbone/ResNet18.py` · 3 minutes · what you need first: [Balanced batch normalization](21_layer.ipynb)
 
 # %%
+#| hide
+# !test -z "$COLAB_RELEASE_TAG" || pip install -q "papers_nb[run] @ git+https://github.com/OWNER/papers_nb"
+
+# %%
 #| default_exp adab2n.nets
 
 # %%

@@ -7,6 +7,10 @@
 # Official code `utils/metrics.py`, `utils/training.py` · 4 minutes · what you need first: nothing
 
 # %%
+#| hide
+# !test -z "$COLAB_RELEASE_TAG" || pip install -q "papers_nb[run] @ git+https://github.com/OWNER/papers_nb"
+
+# %%
 #| default_exp adab2n.metrics
 
 # %%

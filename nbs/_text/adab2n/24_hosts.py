@@ -7,6 +7,10 @@
 # Official code `utils/buffer.py`, `models/er.py`, `models/derpp.py`; Buzzega et al. 2020 (DER++) · 6 minutes · what you need first: [Tasks that arrive one after the other](20_data.ipynb)
 
 # %%
+#| hide
+# !test -z "$COLAB_RELEASE_TAG" || pip install -q "papers_nb[run] @ git+https://github.com/OWNER/papers_nb"
+
+# %%
 #| default_exp adab2n.hosts
 
 # %%

@@ -41,6 +41,10 @@ save_every: float = 60.0  # seconds between checkpoints
 fresh: bool = False  # keep an old run of these parameters aside and start anew
 
 # %%
+#| hide
+# !test -z "$COLAB_RELEASE_TAG" || pip install -q "papers_nb[run] @ git+https://github.com/OWNER/papers_nb"
+
+# %%
 #| default_exp adab2n.train
 
 # %%

@@ -7,6 +7,10 @@
 # 6 minutes · what you need first: numpy arrays
 
 # %%
+#| hide
+# !test -z "$COLAB_RELEASE_TAG" || pip install -q "papers_nb[run] @ git+https://github.com/OWNER/papers_nb"
+
+# %%
 #| default_exp core.data
 
 # %%
