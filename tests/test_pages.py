@@ -124,7 +124,7 @@ def test_addresses_agree_with_pyproject():
     import tomllib
     project = tomllib.loads((pages.ROOT / "pyproject.toml").read_text())["project"]
     owner = project["urls"]["Repository"].split("/")[-2]
-    for file in ("_quarto.yml", "README.md", "CITATION.cff", "nbs/index.ipynb"):
+    for file in ("_quarto.yml", "README.md", "CITATION.cff", *(str(p.relative_to(pages.ROOT)) for p in pages.sources())):
         for line in (pages.ROOT / file).read_text().splitlines():
             if "github.com/" in line or ".github.io" in line:
                 assert f"github.com/{owner}/papers_nb" in line or f"{owner}.github.io/papers_nb" in line or "papers_nb" not in line, f"{file}: {line}"

@@ -41,7 +41,10 @@ class Tasks:
     classes: int   # K, all tasks together
 
     @property
-    def per_task(self)->int: return self.classes//self.tasks
+    def per_task(self)->int:
+        "Classes of a task."
+        return self.classes//self.tasks
+
     def task_of(self, y: Tensor)->Tensor:
         "The task that a label belongs to, counted from 0."
         return y//self.per_task

@@ -51,6 +51,7 @@ class Block(nn.Module):
         self.shortcut = nn.Sequential() if stride == 1 and a == b else nn.Sequential(nn.Conv2d(a, b, 1, stride, bias=False), norm(b))
 
     def forward(self, x):
+        "(N, a, H, W) → (N, b, H/stride, W/stride)."
         y = relu(self.norm1(self.conv1(x)))
         return relu(self.norm2(self.conv2(y)) + self.shortcut(x))
 

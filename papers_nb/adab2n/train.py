@@ -36,6 +36,7 @@ def fit(
     "Train on one task after the other and test on all of them after each. Source: Lyu et al. 2023; official code, `models/`."
     opt = torch.optim.SGD(net.parameters(), lr)
     def prepared(x, stream, step):
+        "Images as the network takes them."
         return inputs(x, seq.name, generator(run.seed, f'augment-{stream}', step, run.device) if augment else None)
     for step in run.steps(len(stream), {'net': net, 'opt': opt, 'memory': memory}):
         new = seq.x[stream[step]], seq.y[stream[step]]

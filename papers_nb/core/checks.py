@@ -79,7 +79,9 @@ def claim(
 
 def _untouched(of, check, id):
     "The reference of a check, run while the function under test is a tripwire, under whatever name it may be reached."
-    def tripwire(*args, **kw): raise AssertionError('tripwire')
+    def tripwire(*args, **kw):
+        "Stands in for the function under test."
+        raise AssertionError('tripwire')
     code, of.__code__ = of.__code__, tripwire.__code__
     try: return check.reference()
     except AssertionError as e:

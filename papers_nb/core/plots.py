@@ -35,6 +35,7 @@ def numbers(
 )->dict: # for each axes: its labels and a few numbers of every line, cloud of points, bar and image
     "Summarise what a figure draws in a few numbers that a later run must reproduce. Source: ours."
     def few(values):
+        "Six numbers that stand for many."
         v = np.ma.masked_invalid(np.asarray(values, dtype=float)).compressed()
         if not len(v): return {'n': 0}
         return {'n': len(v), 'first': float(v[0]), 'last': float(v[-1]), 'mean': float(v.mean()), 'low': float(v.min()), 'high': float(v.max())}

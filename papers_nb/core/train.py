@@ -80,6 +80,7 @@ def environment(
     "What a run record keeps of the machine it ran on."
     here, cuda = Path(papers_nb.__file__).parent, device.startswith('cuda')
     def git(*args):
+        "What git prints, or None."
         try: done = subprocess.run(['git', *args], cwd=here, capture_output=True, text=True)
         except FileNotFoundError: return None
         return done.stdout.strip() if done.returncode == 0 else None

@@ -135,7 +135,9 @@ class AdaB2N(nn.Module):
         self.register_buffer('num_batches_tracked', torch.tensor(0))
         self.register_buffer('tasks_done', torch.tensor(0))
 
-    def extra_repr(self): return f'{self.num_features}, tasks={self.tasks}, kappa={self.kappa}, absent_tasks={self.absent_tasks}'
+    def extra_repr(self):
+        "What `print` shows of the layer."
+        return f'{self.num_features}, tasks={self.tasks}, kappa={self.kappa}, absent_tasks={self.absent_tasks}'
 
     def forward(self, x: Tensor)->Tensor: # same shape as x
         "Normalise by the weighted statistics of the batch; in eval mode by the running ones."

@@ -153,6 +153,7 @@ class ArrayUnpickler(pickle.Unpickler):
     "Reads numbers, strings, containers and numpy arrays; any other class or function raises `UserError`. Source: ours."
     allowed = frozenset({('multiarray', '_reconstruct'), ('numpy', 'ndarray'), ('numpy', 'dtype')})
     def find_class(self, module, name):
+        "A class or function that the pickle names, if it rebuilds an array."
         if (module.split('.')[-1], name) not in self.allowed or module.split('.')[0] != 'numpy': raise UserError(f'the pickle asks for {module}.{name}; only numpy arrays are read')
         return getattr(import_module(module.replace('numpy.core', 'numpy._core')), name)
 

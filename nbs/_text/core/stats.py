@@ -50,9 +50,15 @@ class Interval:
     level: float  # coverage, in (0, 1)
 
     @property
-    def low(self): return self.mean - self.half
+    def low(self)->float:
+        "Lower end."
+        return self.mean - self.half
+
     @property
-    def high(self): return self.mean + self.half
+    def high(self)->float:
+        "Upper end."
+        return self.mean + self.half
+
     def __str__(self): return f'{self.mean:.1f} ± {self.half:.1f}' if self.n > 1 else f'{self.mean:.1f} (one seed)'
 
 def _interval(mean, values, test, level):
