@@ -22,6 +22,7 @@ def _kernel_manager(kernels: list):
     from jupyter_client.manager import AsyncKernelManager
 
     class SocketKernelManager(AsyncKernelManager):
+        """Keeps its folder as long as its kernel."""
         def __init__(self, **kw):
             self._folder = tempfile.TemporaryDirectory(prefix="k")  # short: a socket path holds about 100 bytes
             super().__init__(**{**kw, "transport": "ipc", "ip": f"{self._folder.name}/s"})

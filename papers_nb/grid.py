@@ -89,17 +89,18 @@ def tasks(notebook: str, grid: str, given: dict[str, str]) -> list[Task]:
     return found
 
 
-def run(todo: list[Task], workers: int = 1, gpus: list[str] | None = None, fresh: bool = False) -> list[Task]:
+def run(asked: list[Task], workers: int = 1, gpus: list[str] | None = None, fresh: bool = False) -> list[Task]:
     """Run what is not done, `workers` at once, one GPU each if `gpus` are named; returns the runs that failed."""
-    states = {t.name: t.status() for t in todo}
-    failed, processes = [t for t in todo if states[t.name] == "other code" and not fresh], set()
-    left = [t for t in todo if states[t.name] != "done" and t not in failed]
+    states = {t.name: t.status() for t in asked}
+    failed, processes = [t for t in asked if states[t.name] == "other code" and not fresh], set()
+    left = [t for t in asked if states[t.name] != "done" and t not in failed]
     for t in failed:
         print(f"refused  {t.name}: finished by other code; --fresh keeps the old folder aside and starts anew", flush=True)
-    print(f"{len(todo)} runs: {len(todo) - len(left) - len(failed)} done, {len(left)} to run, {workers} at once", flush=True)
+    print(f"{len(asked)} runs: {len(asked) - len(left) - len(failed)} done, {len(left)} to run, {workers} at once", flush=True)
     stopped, ended, free = threading.Event(), itertools.count(1), list(itertools.islice(itertools.cycle(gpus or [""]), workers))
 
     def one(task):
+        """Run one papermill process to its end and tell how it went."""
         if stopped.is_set():
             return
         gpu, began = free.pop(), time.monotonic()
@@ -117,6 +118,7 @@ def run(todo: list[Task], workers: int = 1, gpus: list[str] | None = None, fresh
         print(f"[{next(ended)}/{len(left)}] {what}  ({time.monotonic() - began:.0f} s)", flush=True)
 
     def stop(number):
+        """Pass a signal on to every running process and start no more."""
         stopped.set()
         for process in list(processes):
             process.send_signal(number)

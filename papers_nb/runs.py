@@ -310,6 +310,7 @@ class Run:
             return
 
         def after(result):
+            """Runs when a cell has ended."""
             if self._loop is not None:
                 self._loop.close()
             if self.lock.is_locked and isinstance(result.error_in_exec, Exception):
