@@ -4,7 +4,7 @@
 # > Five papers taken apart and put back together, so that you can believe every line.
 
 # %% [markdown]
-# Five papers are planned; AdaB²N has begun. Each is a folder of notebooks: derivations that are checked by code, parts that can be imported, trainings that run in batches and go on after being killed, and results computed from their records. The function that a page explains is the function that a training calls and that `pip install papers_nb` delivers.
+# Five papers are planned; the first, AdaB²N, is here. Each is a folder of notebooks: derivations that are checked by code, parts that can be imported, trainings that run in batches and go on after being killed, and results computed from their records. The function that a page explains is the function that a training calls and that `pip install papers_nb` delivers.
 #
 # | you are | start with |
 # |---|---|
@@ -23,14 +23,15 @@ from IPython.display import Markdown
 from papers_nb import runs
 from papers_nb.core.checks import ledger
 from papers_nb.core.plots import COLORS, theme
-from papers_nb.core.stats import interval, paired
+from papers_nb.core.stats import difference, interval, select
 
 # %%
 #| hide
 theme()
 names = {'bn-separate': 'new and old images\napart', 'bn-joint': 'new and old images\ntogether', 'adab2n': 'AdaB²N'}
-found = [r for r in runs.records('adab2n') if r['parameters']['norm'] in names and r['parameters']['host'] == 'derpp']
-by = {n: {r['seed']: r['metrics']['class_il']['value'] for r in found if r['parameters']['norm'] == n} for n in names}
+defaults = {k: p.default for k, p in runs.parameters('adab2n/train').items()}
+chosen = {n: select(runs.records('adab2n'), defaults, norm=n) for n in names}
+by = {n: {s: r['metrics']['class_il']['value'] for s, r in rows.items()} for n, rows in chosen.items()}
 seeds = sorted(set.intersection(*(set(v) for v in by.values())))
 
 # %%
@@ -49,8 +50,7 @@ ax.set(xticks=range(3), xticklabels=names.values(), ylabel='Class-IL accuracy [%
 
 # %%
 #| echo: false
-gain = {a + b: paired([by[a][s] for s in seeds], [by[b][s] for s in seeds]) for a, b in (('bn-joint', 'bn-separate'), ('adab2n', 'bn-joint'))}
-joint, weights = gain.values()
+joint, weights = (difference(chosen[a], chosen[b], 'class_il') for a, b in (('bn-joint', 'bn-separate'), ('adab2n', 'bn-joint')))
 says = 'an interval that includes zero' if weights.low <= 0 <= weights.high else 'an interval just above zero' if weights.low > 0 else 'an interval below zero'
 Markdown(f'From our own runs, {len(seeds)} seeds: normalising new and replayed digits in **one** batch instead of two is worth **{joint}** points of accuracy; what AdaB²N adds to that is {weights.mean:.2f} ± {weights.half:.2f} points, {says} (paired 95 % intervals). Where the gain of a method comes from is the kind of question these pages ask.')
 

@@ -50,7 +50,7 @@ class Tasks:
         return y//self.per_task
 
 def split(
-    name: str,            # digits, cifar10, cifar100
+    name: str,            # digits, cifar10, cifar100, miniimagenet
     tasks: int = 5,       # T, a divisor of the number of classes
     seed: int = 0,        # class order
     device: str = 'cpu',  # where the images go
@@ -80,9 +80,10 @@ class Stream:
 
     def __len__(self)->int: return self.ends[-1]
 
-    def task(self, step: int)->int:
-        "The task of a step."
-        return bisect_right(self.ends, step)
+    def at(self, step: int)->tuple[int, int, int]:
+        "Task, epoch inside the task, and batch inside the epoch of a step, each from 0."
+        t = bisect_right(self.ends, step)
+        return t, *divmod(step - (self.ends[t-1] if t else 0), self.per_epoch[t])
 
     def ends_task(self, step: int)->bool:
         "True for the last step of a task."
@@ -90,8 +91,7 @@ class Stream:
 
     def __getitem__(self, step: int)->Tensor:
         "The rows of the training set that a step sees, (batch,)."
-        t = self.task(step)
-        epoch, i = divmod(step - (self.ends[t-1] if t else 0), self.per_epoch[t])
+        t, epoch, i = self.at(step)
         order = torch.randperm(len(self.rows[t]), generator=generator(self.seed, 'order', t*self.epochs + epoch))
         return self.rows[t][order[i*self.batch:(i+1)*self.batch].to(self.rows[t].device)]
 
@@ -101,5 +101,5 @@ def inputs(
     name: str,           # the data set, for its mean and deviation
     augment: torch.Generator|None=None, # crop and mirror with these draws
 )->Tensor: # float32 (N, C, H, W)
-    "Augment (pad an eighth of the side, crop, mirror) and normalise a batch. Source: official code, `datasets/`."
-    return normalize(x if augment is None else crop_flip(x, x.shape[-1]//8, augment), name)
+    "Augment (pad 4 pixels, or an eighth of a small side; crop; mirror) and normalise a batch. Source: official code, `datasets/`."
+    return normalize(x if augment is None else crop_flip(x, min(4, x.shape[-1]//8), augment), name)

@@ -4,7 +4,7 @@
 # > A batch norm that weighs the tasks of a batch, and averages history at a speed that can be chosen.
 
 # %% [markdown]
-# Lyu et al. 2023 (AdaB²N); official code `models/utils/adab2n.py` · 7 minutes · what you need first: batch normalization
+# Lyu et al. 2023 (AdaB²N); official code `models/utils/adab2n.py` · 9 minutes · what you need first: batch normalization
 
 # %%
 #| hide
@@ -19,12 +19,18 @@ from contextlib import contextmanager
 
 import torch
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
+from torch.nn.functional import batch_norm
 
+from papers_nb.adab2n.bounds import gap_bound
+from papers_nb.adab2n.gradients import norm_backward
 from papers_nb.adab2n.momentum import averaging_factor
+from papers_nb.adab2n.weights import task_weights
 from papers_nb.errors import UserError
 
 # %%
 #| hide
+import copy
 from papers_nb.core.checks import raises
 
 
@@ -35,157 +41,263 @@ from papers_nb.core.checks import raises
 # |---|---|---|---|
 # | $x$ | `x` | $(N,C,\dots)$ | input, $P$ positions per sample and channel |
 # | $k_n$ | `ids` | $(N,)$ | task of sample $n$ |
-# | $N_k$ | `counts` | $(t,)$ | samples of task $k$ in the batch, $t$ tasks seen |
-# | $\psi$ | `log_concentration` | $(T,)$ | learnable, starts at 0 |
-# | $\pi_k$ | `task_weights` | $(t,)$ | weight of task $k$ |
-# | $w_n$ | `w` | $(N,)$ | weight of sample $n$ |
+# | $N_k$ | `counts` | $(T,)$ | samples of task $k$ in the batch |
+# | $\pi_k$ | `task_weights` | $(T,)$ | weight of task $k$, derived in [A weight for each task](12_weights.ipynb) |
+# | $w_n=\pi_{k_n}/N_{k_n}$ | `w` | $(N,)$ | weight of sample $n$ |
 # | $m,v$ | `m`, `v` | $(C,)$ | weighted mean and biased variance |
-# | $\eta_j$ | `averaging_factor` | | how far forward number $j$ moves the running statistics, derived in [Running statistics forget the first task](10_momentum.ipynb) |
+# | $r^\mu,r^v$ | `running_mean`, `running_var` | $(C,)$ | running statistics, used in eval mode |
+# | $\eta_j$ | `averaging_factor` | | how far forward number $j$ moves them, derived in [Running statistics forget the first task](10_momentum.ipynb) |
 #
-# ## Weights of tasks
-#
-# The counts of a batch are a sample; a Dirichlet prior with concentrations $e^{\psi_k}$ says what we expect. The weight of a task is its posterior mean:
-#
-# $$\pi_k=\frac{N_k+e^{\psi_k}}{\sum_{l\le t}(N_l+e^{\psi_l})}.$$
-#
-# A task that is absent from the batch has a weight and no sample to carry it. The official code loses that weight (`official`); we leave absent tasks out of the sum, so that the weights of the samples add up to one (`renormalize`).
+# ## Weights of samples
 
 # %%
 #| exports
-def task_weights(
-    counts: Tensor,            # samples of each task seen in the batch, (t,)
-    log_concentration: Tensor, # ψ, (T,) with T >= t
-    absent_tasks: str='renormalize', # or 'official': absent tasks keep their weight, which no sample carries
-)->Tensor: # π, (t,)
-    "Posterior mean of the task shares under a Dirichlet prior. Source: official code, `models/utils/adab2n.py`; `renormalize` is ours."
-    alpha = log_concentration[:len(counts)].exp()
-    if absent_tasks == 'renormalize': alpha = alpha*(counts > 0)
-    return (counts + alpha)/(counts + alpha).sum()
+def sample_weights(
+    ids: Tensor,               # task of each sample, int64 (N,)
+    log_concentration: Tensor, # ψ, (T,)
+    seen: int,                 # t, tasks seen so far; a number or a tensor with one
+    absent_tasks: str='renormalize', # or 'official'
+    uniform_mix: float=0.,     # 0: posterior mean, 1: equal weights over the tasks present
+)->Tensor: # w, (N,), sums to one unless official weight is lost
+    "Each sample's part of its task's weight, in float32 or better. Source: official code, `models/utils/adab2n.py`."
+    tasks = torch.arange(len(log_concentration), device=ids.device)
+    exact = torch.promote_types(log_concentration.dtype, torch.float32)
+    counts = (ids[:, None] == tasks).sum(0).to(exact)
+    psi = log_concentration.to(exact).masked_fill(tasks >= seen, -torch.inf)
+    return (task_weights(counts, psi, absent_tasks, uniform_mix)/counts.clamp(min=1))[ids]
 
 
 # %% [markdown]
-# Six samples of the newest of three tasks, three of the oldest, none of the middle one:
+# Six samples, four of the newest of three tasks, two of the first, none of the second. A fourth task has not come yet:
 
 # %%
-counts = torch.tensor([3., 0., 6.])
-task_weights(counts, torch.zeros(3)), task_weights(counts, torch.zeros(3), 'official')
+ids = torch.tensor([2, 2, 2, 2, 0, 0])
+sample_weights(ids, torch.zeros(4), seen=3), sample_weights(ids, torch.zeros(4), 3, 'official')
 
 
 # %% [markdown]
-# In the second answer a tenth of the weight belongs to nobody.
-#
-# ## Weighted statistics
+# ## The norm, as it is defined
 #
 # $$
 # \begin{aligned}
-# w_n&=\pi_{k_n}/N_{k_n},\\
 # m_c&=\textstyle\sum_nw_n\frac1P\sum_px_{ncp},\\
-# v_c&=\textstyle\sum_nw_n\frac1P\sum_p(x_{ncp}-m_c)^2.
+# v_c&=\textstyle\sum_nw_n\frac1P\sum_p(x_{ncp}-m_c)^2,\\
+# y&=\gamma\,\frac{x-m}{\sqrt{v+\epsilon}}+\beta.
 # \end{aligned}
 # $$
 
 # %%
 #| exports
-def weighted_stats(
-    x: Tensor, # input (N, C, ...)
-    w: Tensor, # weight of each sample, (N,)
-)->tuple[Tensor, Tensor]: # mean and variance, (C,) each
-    "Mean and biased variance of each channel, samples weighted. Source: official code, `models/utils/adab2n.py`."
-    x = x.reshape(*x.shape[:2], -1)
-    m = w @ x.mean(2)
-    return m, w @ (x - m[:, None]).square().mean(2)
+def weighted_norm(
+    x: Tensor,       # input (N, C, ...)
+    w: Tensor,       # weight of each sample, (N,)
+    weight: Tensor,  # γ, (C,)
+    bias: Tensor,    # β, (C,)
+    eps: float=1e-5, # ε
+)->tuple[Tensor, Tensor, Tensor]: # output like x; weighted mean and biased variance, (C,) each
+    "Normalise by weighted statistics; the plain reference. Source: official code, `models/utils/adab2n.py`."
+    over = [d for d in range(x.dim()) if d != 1]
+    per_channel, per_sample = [1, -1, *[1]*(x.dim() - 2)], w.view(-1, *[1]*(x.dim() - 1))*(w.numel()*len(weight)/x.numel())
+    m = (per_sample*x).sum(over)
+    centred = x - m.view(per_channel)
+    v = (per_sample*centred.square()).sum(over)
+    return (centred/(v + eps).sqrt().view(per_channel)*weight.view(per_channel) + bias.view(per_channel)).to(x.dtype), m, v
 
 
 # %%
 x = torch.tensor([[0.], [0.], [9.]])
-weighted_stats(x, torch.tensor([1/3, 1/3, 1/3])), weighted_stats(x, torch.tensor([.25, .25, .5]))
+weighted_norm(x, torch.tensor([.25, .25, .5]), torch.ones(1), torch.zeros(1))
+
+
+# %% [markdown]
+# ## The norm, fused
+#
+# The same with one kernel for the output and one for its gradient. Forward: two passes for the statistics of each sample, then torch's batch norm with given statistics. Backward: the four lines of [the derivation](13_gradients.ipynb).
+
+# %%
+#| exports
+class FusedNorm(torch.autograd.Function):
+    "`weighted_norm` with its gradient in closed form; differentiable once. Source: ours."
+    @staticmethod
+    def forward(ctx, x, w, weight, bias, eps):
+        "As `weighted_norm`, in the precision of the sample weights."
+        weight, bias = weight.to(w.dtype), bias.to(w.dtype)
+        flat = x.to(w.dtype).flatten(2) if x.dim() > 2 else x.to(w.dtype)[..., None]
+        means = flat.mean(2)
+        m = (w[:, None]*means).sum(0)
+        seconds = (flat - m[:, None]).square_().mean(2)
+        v = (w[:, None]*seconds).sum(0)
+        ctx.save_for_backward(x, w, means, seconds, m, v, weight)
+        ctx.eps = eps
+        return batch_norm(x, m, v, weight, bias, False, 0., eps), m, v
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx, g, g_m, g_v):
+        "As derived: what comes directly, less what is paid for the statistics."
+        return *norm_backward(g, *ctx.saved_tensors, g_m, g_v, ctx.eps), None
+
+
+# %% [markdown]
+# They agree to rounding, gradients included, also where weight is lost:
+
+# %%
+def gradients(f, w):
+    "Output and gradients of a loss that uses output, mean and variance."
+    torch.manual_seed(0)
+    inputs = [torch.randn(s, dtype=torch.float64) for s in ((6, 3, 4, 4), (3,), (3,))]
+    inputs = [t.requires_grad_() for t in (inputs[0], torch.tensor(w, dtype=torch.float64), *inputs[1:])]
+    y, m, v = f(*inputs, 1e-5)
+    loss = (y*torch.cos(torch.arange(y.numel(), dtype=y.dtype)).view_as(y)).sum() + m.square().sum() + v.sin().sum()
+    return torch.cat([t.flatten() for t in (y, m, v, *torch.autograd.grad(loss, inputs))])
+
+gap = [(gradients(FusedNorm.apply, w) - gradients(weighted_norm, w)).abs().max().item() for w in ([1/6]*6, [.4, .1, .1, .1, .1, .1])]
+max(gap) < 1e-12
+
+
+# %% [markdown]
+# ## The regulariser
+#
+# A term pulls the statistics of the batch towards the running ones, which have already been moved by this batch and are taken as constants:
+#
+# $$\ell=\tfrac1C\sum_c(m_c-r^\mu_c)^2+\tfrac1C\sum_c(v_c-r^v_c)^2.$$
+#
+# It changes when the input is scaled. Dividing each difference by its natural scale makes it a bound on the difference between training and test ([derived here](14_bounds.ipynb)); that variant is ours.
+
+# %%
+#| exports
+def regulariser(
+    m: Tensor,            # mean of the batch, (C,)
+    v: Tensor,            # variance of the batch, (C,)
+    running_mean: Tensor, # after this batch, (C,)
+    running_var: Tensor,  # likewise
+    kind: str='official', # or 'scale-free'
+    eps: float=1e-5,      # ε
+)->Tensor: # scalar
+    "How far the statistics of a batch are from the running ones. Source: official code, `models/utils/adab2n.py`; `scale-free` is ours."
+    if kind == 'scale-free': return gap_bound(m, v, running_mean, running_var, eps=eps).mean()
+    return (m - running_mean).square().mean() + (v - running_var).square().mean()
+
+
+# %% [markdown]
+# A layer whose input grows tenfold, by both measures:
+
+# %%
+stats = torch.tensor([[1.2], [2.], [1.], [2.5]])
+grown = stats*torch.tensor([[10.], [100.], [10.], [100.]])
+[[round(regulariser(*s, kind).item(), 3) for s in (stats, grown)] for kind in ('official', 'scale-free')]
 
 
 # %% [markdown]
 # ## The layer
 #
-# Task ids are no property of a layer; they come with a batch. A context hands them to every layer of a network and collects the regulariser that pulls the batch statistics towards the running ones,
-#
-# $$\ell=\tfrac1C\sum_c(m_c-r^\mu_c)^2+\tfrac1C\sum_c(v_c-r^v_c)^2,$$
-#
-# where $r$ has already been moved by this batch and is taken as a constant.
+# Task ids are no property of a layer; they come with a batch. A context hands them to every layer of a network and collects the regularisers. All counters are buffers: a state that is saved and loaded continues the schedule.
 
 # %%
 #| exports
 class AdaB2N(nn.Module):
-    "Balanced batch norm over (N, C, ...); a plain reference that reads like the equations. Source: Lyu et al. 2023, official code."
+    "Balanced batch norm over (N, C, ...). Source: Lyu et al. 2023; official code, `models/utils/adab2n.py`."
     def __init__(self,
-        num_features: int,  # C
-        tasks: int,         # T, at most
-        kappa: float=1.,    # speed of averaging, 0 to 1
-        momentum: float=.1, # 𝗆
-        eps: float=1e-5,    # ε
-        absent_tasks: str='renormalize', # or 'official'
+        num_features: int,   # C
+        tasks: int,          # T, at most
+        kappa: float=1.,     # speed of averaging, 0 (cumulative) to 1 (exponential)
+        momentum: float=.1,  # 𝗆, in (0, 1)
+        eps: float=1e-5,     # ε
+        affine: bool=True,   # learn γ and β
+        log_concentration: float=0., # ψ at the start
+        uniform_mix: float=0.,       # c: 0 posterior mean of the task shares, 1 equal weights over the tasks present
+        absent_tasks: str='renormalize', # or 'official': absent tasks keep their weight, which no sample carries
+        regulariser: str='official', # or 'scale-free'
+        fused: bool=True,    # gradients in closed form; False: the plain reference, differentiable twice
         device=None, dtype=None,
     ):
         super().__init__()
-        if absent_tasks not in ('renormalize', 'official'): raise UserError(f'absent_tasks={absent_tasks!r}: renormalize or official')
-        if not 0 <= kappa <= 1: raise UserError(f'kappa={kappa}: between 0 and 1')
-        self.num_features, self.tasks, self.kappa, self.momentum, self.eps, self.absent_tasks = num_features, tasks, kappa, momentum, eps, absent_tasks
-        kw, self.batch = dict(device=device, dtype=dtype), None
-        self.weight, self.bias = nn.Parameter(torch.ones(num_features, **kw)), nn.Parameter(torch.zeros(num_features, **kw))
-        self.log_concentration = nn.Parameter(torch.zeros(tasks, **kw))
+        rules = {'tasks': (tasks, tasks >= 1, 'at least 1'), 'kappa': (kappa, 0 <= kappa <= 1, 'from 0 to 1'), 'momentum': (momentum, 0 < momentum < 1, 'between 0 and 1'),
+                 'uniform_mix': (uniform_mix, 0 <= uniform_mix <= 1, 'from 0 to 1'), 'absent_tasks': (absent_tasks, absent_tasks in ('renormalize', 'official'), 'renormalize or official'),
+                 'regulariser': (regulariser, regulariser in ('official', 'scale-free'), 'official or scale-free')}
+        for name, (value, good, expected) in rules.items():
+            if not good: raise UserError(f'{name}={value!r}: {expected}')
+        self.num_features, self.tasks, self.kappa, self.momentum, self.eps = num_features, tasks, kappa, momentum, eps
+        self.uniform_mix, self.absent_tasks, self.regulariser, self.fused = uniform_mix, absent_tasks, regulariser, fused
+        kw, self.ids, self.gaps, self.ended = dict(device=device, dtype=dtype), None, None, 0
+        self.weight = nn.Parameter(torch.ones(num_features, **kw)) if affine else None
+        self.bias = nn.Parameter(torch.zeros(num_features, **kw)) if affine else None
+        self.log_concentration = nn.Parameter(torch.full((tasks,), float(log_concentration), **kw))
         self.register_buffer('running_mean', torch.zeros(num_features, **kw))
         self.register_buffer('running_var', torch.ones(num_features, **kw))
-        self.register_buffer('num_batches_tracked', torch.tensor(0))
-        self.register_buffer('tasks_done', torch.tensor(0))
+        self.register_buffer('num_batches_tracked', torch.tensor(0, device=device))
+        self.register_buffer('tasks_done', torch.tensor(0, device=device))
+        self.register_load_state_dict_post_hook(_count_ended)
 
     def extra_repr(self):
         "What `print` shows of the layer."
-        return f'{self.num_features}, tasks={self.tasks}, kappa={self.kappa}, absent_tasks={self.absent_tasks}'
+        return ', '.join([str(self.num_features), *(f'{k}={getattr(self, k)!r}' for k in ('tasks', 'kappa', 'momentum', 'uniform_mix', 'absent_tasks', 'regulariser'))])
 
-    def forward(self, x: Tensor)->Tensor: # same shape as x
+    def forward(self, x: Tensor)->Tensor: # like x
         "Normalise by the weighted statistics of the batch; in eval mode by the running ones."
-        m, v = self._train_stats(x) if self.training else (self.running_mean, self.running_var)
-        per_channel = lambda a: a.view(-1, *[1]*(x.dim() - 2))
-        return (x - per_channel(m))*per_channel(self.weight/(v + self.eps).sqrt()) + per_channel(self.bias)
+        if x.dim() < 2 or x.shape[1] != self.num_features: raise UserError(f'input of shape {tuple(x.shape)}: (N, {self.num_features}, ...) is expected')
+        if not self.training: return batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, False, 0., self.eps)
+        if not x.numel(): raise UserError(f'input of shape {tuple(x.shape)}: an empty batch has no statistics')
+        w = sample_weights(self._task_ids(x), self.log_concentration, self.tasks_done + 1, self.absent_tasks, self.uniform_mix)
+        affine = (self.weight, self.bias) if self.weight is not None else (torch.ones_like(self.running_mean), torch.zeros_like(self.running_mean))
+        y, m, v = (FusedNorm.apply if self.fused else weighted_norm)(x, w, *affine, self.eps)
+        self._update(m.detach(), v.detach())
+        if self.gaps is not None: self.gaps.append(regulariser(m, v, self.running_mean, self.running_var, self.regulariser, self.eps))
+        return y
 
-    def _train_stats(self, x):
-        m, v = weighted_stats(x, self._sample_weights(x))
-        with torch.no_grad():
-            self.num_batches_tracked += 1
-            eta = averaging_factor(self.num_batches_tracked.item(), self.kappa, self.momentum)
-            self.running_mean.lerp_(m.detach(), eta)
-            self.running_var.lerp_(v.detach(), eta)
-        if self.batch: self.batch[1].append(((m - self.running_mean)**2).mean() + ((v - self.running_var)**2).mean())
-        return m, v
+    def _task_ids(self, x):
+        "The ids that the context gave; zeros in the first task."
+        if self.ids is None:
+            if self.ended: raise UserError('from the second task on a training forward needs the task of each sample: with batch_tasks(net, ids): net(x)')
+            return torch.zeros(len(x), dtype=torch.int64, device=x.device)
+        if len(self.ids) != len(x): raise UserError(f'{len(self.ids)} task ids for {len(x)} samples')
+        return self.ids.to(x.device)
 
-    def _sample_weights(self, x):
-        "w, (N,): even in the first task, else by the tasks of the batch."
-        t = self.tasks_done.item() + 1
-        if t == 1: return x.new_full((len(x),), 1/len(x))
-        if t > self.tasks: raise UserError(f'all {self.tasks} tasks of this layer have ended')
-        if self.batch is None: raise UserError('from the second task on a training forward needs the task of each sample: with batch_tasks(net, ids): net(x)')
-        ids = self.batch[0]
-        if len(ids) != len(x): raise UserError(f'{len(ids)} task ids for {len(x)} samples')
-        if ids.min() < 0 or ids.max() >= t: raise UserError(f'task id {ids.max().item() if ids.max() >= t else ids.min().item()}: {t} tasks were seen, ids are 0 to {t - 1}')
-        counts = torch.bincount(ids, minlength=t).to(x.dtype)
-        return task_weights(counts, self.log_concentration, self.absent_tasks)[ids]/counts[ids]
+    @torch.no_grad()
+    def _update(self, m, v):
+        "Move the running statistics; the factor follows from the counter alone."
+        self.num_batches_tracked += 1
+        exact, dtype = torch.float32 if m.device.type == 'mps' else torch.float64, self.running_mean.dtype
+        eta = self.momentum if self.kappa == 1 else averaging_factor(self.num_batches_tracked.to(exact), self.kappa, self.momentum).to(dtype)
+        self.running_mean.lerp_(m.to(dtype), eta)
+        self.running_var.lerp_(v.to(dtype), eta)
+
+def _count_ended(layer, keys):
+    "Keep the plain number of ended tasks equal to the buffer after a state was loaded."
+    layer.ended = int(layer.tasks_done)
 
 def _layers(net): return [m for m in net.modules() if isinstance(m, AdaB2N)]
 
 @contextmanager
 def batch_tasks(
-    net: nn.Module, # a network with AdaB2N layers
-    ids: Tensor,    # task of each sample of the next forward, int64 (N,)
-): # the list into which each layer puts its regulariser
-    "Hand the tasks of a batch to every AdaB2N layer of a network."
-    regularisers = []
-    for layer in _layers(net): layer.batch = (ids, regularisers)
+    net: nn.Module, # a network, with or without AdaB2N layers
+    ids,            # task of each sample of the next forward, whole numbers (N,)
+): # a list that holds each layer's regulariser when the context ends
+    "Hand the tasks of a batch to every AdaB2N layer of a network; raises `UserError` for ids that cannot be."
+    layers, regularisers = _layers(net), []
+    ids = _checked(torch.as_tensor(ids), layers[0]) if layers else None
+    for layer in layers: layer.ids, layer.gaps = ids, []
     try: yield regularisers
     finally:
-        for layer in _layers(net): layer.batch = None
+        for layer in layers:
+            regularisers += layer.gaps
+            layer.ids = layer.gaps = None
+
+def _checked(ids, layer):
+    "Task ids as int64 beside the layer, each of a task that has come."
+    if ids.dim() != 1 or not len(ids): raise UserError(f'task ids of shape {tuple(ids.shape)}: one for each sample of a batch that is not empty')
+    if ids.dtype.is_floating_point or ids.dtype.is_complex or ids.dtype == torch.bool: raise UserError(f'task ids of type {ids.dtype}: whole numbers are expected')
+    seen, low, high = min(layer.ended + 1, layer.tasks), int(ids.min()), int(ids.max())
+    if low < 0 or high >= seen: raise UserError(f'task id {low if low < 0 else high}: {seen} of {layer.tasks} tasks have come, ids are 0 to {seen - 1}')
+    return ids.to(layer.running_mean.device, torch.int64)
 
 def end_task(
     net: nn.Module, # a network, with or without AdaB2N layers
 ):
     "Tell every AdaB2N layer that a task has ended."
-    for layer in _layers(net): layer.tasks_done += 1
+    for layer in _layers(net):
+        layer.tasks_done += 1
+        layer.ended += 1
 
 
 # %% [markdown]
@@ -208,16 +320,75 @@ end_task(ours)
 ids = torch.tensor([1]*8 + [0]*2)
 x = torch.randn(10, 4, 3, 3, dtype=torch.float64) + 4*ids.view(-1, 1, 1, 1)
 with batch_tasks(ours, ids) as regularisers: y = ours(x)
-pi = task_weights(torch.tensor([2., 8.]), torch.zeros(2))
-pi, y[ids == 0].mean().item(), y[ids == 1].mean().item(), len(regularisers)
+y[ids == 0].mean().item(), y[ids == 1].mean().item(), len(regularisers)
 
 # %% [markdown]
-# Without ids it refuses:
+# A state that is loaded into a fresh layer goes on with the same schedule:
 
 # %%
-raises(ours, x)
+again = AdaB2N(4, tasks=2, dtype=torch.float64)
+again.load_state_dict(ours.state_dict())
+for layer in (ours, again):
+    with batch_tasks(layer, ids): layer(x)
+again.num_batches_tracked.item(), torch.equal(again.running_mean, ours.running_mean)
+
+
+# %% [markdown]
+# What it refuses:
+
+# %%
+def train_on(ids, x=x):
+    "One forward with these ids."
+    with batch_tasks(ours, ids): ours(x)
+
+[raises(ours, x), raises(train_on, [0]*9), raises(train_on, [2]*10), raises(train_on, [.5]*10), raises(train_on, []), raises(ours, x[:0])]
+
+# %% [markdown]
+# ## A whole network
+#
+# Any network with batch norms can be given these layers. Weights, running statistics, devices and types stay; what was batch norm in the first task is batch norm still.
+
+# %%
+#| exports
+BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
+LAZY = (nn.LazyBatchNorm1d, nn.LazyBatchNorm2d, nn.LazyBatchNorm3d)
+
+def convert_adab2n(
+    model: nn.Module, # anything with BatchNorm1d, 2d or 3d; changed in place
+    tasks: int,       # T, at most
+    **options,        # of AdaB2N: kappa, momentum, log_concentration, uniform_mix, absent_tasks, regulariser, fused
+)->nn.Module: # the model, or the layer that replaces it if it is a batch norm itself
+    "Replace every batch norm by an AdaB2N layer that keeps its weights, statistics, device and type. Source: ours, after `torch.nn.SyncBatchNorm.convert_sync_batchnorm`."
+    norms = {name: m for name, m in model.named_modules(remove_duplicate=False) if isinstance(m, (*BATCH_NORMS, *LAZY))}
+    layers = {m: _converted(m, name, tasks, options) for name, m in norms.items()}
+    for name, norm in norms.items():
+        if not name: return layers[norm]
+        parent, _, child = name.rpartition('.')
+        setattr(model.get_submodule(parent), child, layers[norm])
+    return model
+
+def _converted(norm, name, tasks, options):
+    "An AdaB2N layer in place of one batch norm."
+    if isinstance(norm, LAZY): raise UserError(f'{name or "model"} is lazy and has no size yet; run one batch through the model first')
+    if norm.running_mean is None: raise UserError(f'{name or "model"} keeps no running statistics (track_running_stats=False), which AdaB2N needs')
+    kept = {'kappa': 0.} if norm.momentum is None else {'momentum': norm.momentum}
+    layer = AdaB2N(norm.num_features, tasks, **{'eps': norm.eps, 'affine': norm.affine, **kept, **options}, device=norm.running_mean.device, dtype=norm.running_mean.dtype)
+    layer.load_state_dict(norm.state_dict(), strict=False)
+    for key, parameter in norm.named_parameters(): getattr(layer, key).requires_grad_(parameter.requires_grad)
+    return layer.train(norm.training)
+
+
+# %%
+net = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Flatten(), nn.LazyLinear(2))
+images = torch.randn(4, 3, 6, 6)
+before = net(images)
+converted = convert_adab2n(copy.deepcopy(net), tasks=5, kappa=.4)
+converted[1], torch.allclose(converted(images), before, atol=1e-6), converted[1].num_batches_tracked.item()
+
+# %%
+raises(convert_adab2n, nn.Sequential(nn.BatchNorm1d(3, track_running_stats=False)), 2)
 
 # %% [markdown]
 # ## Where it lives
 #
-# `from papers_nb.adab2n import AdaB2N, batch_tasks, end_task`. [The networks](22_nets.ipynb) take it as their norm, [the training](30_train.ipynb) hands it its tasks.
+# `from papers_nb.adab2n import AdaB2N, convert_adab2n, batch_tasks, end_task`. [The networks](22_nets.ipynb) take it as their norm, [the training](30_train.ipynb) hands it its tasks, [the benchmark](50_bench.ipynb) measures it.

@@ -1,10 +1,10 @@
 # %% [markdown]
 # # Learning with a few old samples
 #
-# > A reservoir that keeps a fair sample of the past, and two methods that rehearse it.
+# > Two buffers that keep a sample of the past, three methods that rehearse it, and statistics made anew from it.
 
 # %% [markdown]
-# Official code `utils/buffer.py`, `models/er.py`, `models/derpp.py`; Buzzega et al. 2020 (DER++) · 6 minutes · what you need first: [Tasks that arrive one after the other](20_data.ipynb)
+# Official code `utils/buffer.py`, `models/`; Buzzega et al. 2020 (DER++), Caccia et al. 2022 (ER-ACE) · 8 minutes · what you need first: [Tasks that arrive one after the other](20_data.ipynb)
 
 # %%
 #| hide
@@ -15,11 +15,14 @@
 
 # %%
 #| export
+from copy import deepcopy
+from dataclasses import dataclass
+
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, mse_loss
 
-from papers_nb.adab2n.layer import batch_tasks
+from papers_nb.adab2n.layer import BATCH_NORMS, AdaB2N, batch_tasks
 from papers_nb.errors import UserError
 
 # %%
@@ -40,36 +43,52 @@ class Reservoir(nn.Module):
         size: int,                    # M, samples kept
         shape: tuple[int, int, int],  # of an image (C, H, W)
         classes: int,                 # K, length of a logits row
-        device: str='cpu',
+        device: str='cpu',            # where images, labels and logits are kept
+        tasks: int=1,                 # T; with 1 all are counted together
     ):
         super().__init__()
         if size < 1: raise UserError(f'buffer={size}: at least 1')
-        self.size = size
+        self.size, self.tasks = size, tasks
         self.register_buffer('x', torch.zeros(size, *shape, dtype=torch.uint8, device=device))
         self.register_buffer('y', torch.zeros(size, dtype=torch.int64, device=device))
         self.register_buffer('z', torch.zeros(size, classes, device=device))
-        self.register_buffer('seen', torch.tensor(0))
+        self.register_buffer('filled', torch.zeros(size, dtype=torch.bool))
+        self.register_buffer('seen', torch.zeros(tasks, dtype=torch.int64))
+        self.register_buffer('top', torch.tensor(0))
 
-    def __len__(self)->int: return min(self.seen.item(), self.size)
+    def __len__(self)->int: return int(self.filled.sum())
+
+    def largest(self, y: Tensor)->int:
+        "The largest label seen, those of a new batch included."
+        return max(int(self.top), int(y.max()))
+
+    def slots(self, n: int, task: int, generator: torch.Generator)->Tensor:
+        "The slot of each of `n` samples that follow; one past the end for those that are not kept."
+        s = torch.arange(n) + self.seen.sum()
+        return torch.where(s < self.size, s, (torch.rand(n, generator=generator, dtype=torch.float64)*(s + 1)).long())
 
     def add(self,
         x: Tensor, y: Tensor, z: Tensor, # a batch: images uint8, labels, logits
         generator: torch.Generator,      # on the CPU
+        task: int=0,                     # of the batch
     ):
-        "Offer a batch; each sample of the stream so far is kept with the same chance."
-        s = torch.arange(len(x)) + self.seen.item()
-        slots = torch.where(s < self.size, s, (torch.rand(len(x), generator=generator, dtype=torch.float64)*(s + 1)).long())
+        "Offer a batch of one task; the newest wins where two want the same slot."
+        slots = self.slots(len(x), task, generator)
         taken = {slot: i for i, slot in enumerate(slots.tolist()) if slot < self.size}
-        to, of = (torch.tensor(list(v), dtype=torch.int64, device=self.y.device) for v in (taken.keys(), taken.values()))
+        to, of = (torch.tensor(list(v), dtype=torch.int64) for v in (taken.keys(), taken.values()))
+        self.filled[to] = True
+        to, of = to.to(self.y.device), of.to(self.y.device)
         self.x[to], self.y[to], self.z[to] = x[of], y[of], z[of].to(self.z.dtype)
-        self.seen += len(x)
+        self.seen[min(task, len(self.seen) - 1)] += len(x)
+        self.top.fill_(self.largest(y))
 
     def draw(self,
         n: int,                     # how many, or all there are
         generator: torch.Generator, # on the CPU
     )->tuple[Tensor, Tensor, Tensor]: # images, labels, logits
         "A batch without repetition."
-        rows = torch.randperm(len(self), generator=generator)[:n].to(self.y.device)
+        rows = self.filled.nonzero().flatten()
+        rows = rows[torch.randperm(len(rows), generator=generator)[:n]].to(self.y.device)
         return self.x[rows], self.y[rows], self.z[rows]
 
 
@@ -82,6 +101,31 @@ for start in range(0, 1000, 10):
     y = torch.arange(start, start + 10)
     buffer.add(torch.zeros(10, 1, 1, 1, dtype=torch.uint8), y, torch.zeros(10, 1), g)
 sorted(buffer.y.tolist())
+
+
+# %% [markdown]
+# A **ring** gives each task the same number of slots and keeps the latest samples of each:
+
+# %%
+#| exports
+class Ring(Reservoir):
+    "A buffer of M/T slots a task, each of which keeps the latest. Source: official code, `utils/buffer.py` (mode ring)."
+    def __init__(self, size: int, shape: tuple[int, int, int], classes: int, device: str='cpu', tasks: int=1):
+        super().__init__(size, shape, classes, device, tasks)
+        if size < tasks: raise UserError(f'buffer={size}: a ring needs at least one slot for each of {tasks} tasks')
+
+    def slots(self, n: int, task: int, generator: torch.Generator)->Tensor:
+        "The slots of `n` samples of a task, one after the other and round again."
+        portion = self.size//self.tasks
+        return task*portion + (self.seen[task] + torch.arange(n)) % portion
+
+BUFFERS = {'reservoir': Reservoir, 'ring': Ring}
+
+# %%
+ring = Ring(6, (1, 1, 1), 1, tasks=3)
+for task, labels in enumerate(([0, 1, 2], [10, 11, 12, 13, 14])):
+    ring.add(torch.zeros(len(labels), 1, 1, 1, dtype=torch.uint8), torch.tensor(labels), torch.zeros(len(labels), 1), g, task)
+ring.y.tolist(), len(ring)
 
 
 # %% [markdown]
@@ -108,6 +152,7 @@ net = nn.Sequential(nn.Flatten(), nn.BatchNorm1d(1))
 parts, tasks = [torch.zeros(4, 1), torch.ones(4, 1)], [torch.ones(4).long(), torch.zeros(4).long()]
 [[round(v) for v in out.flatten().tolist()] for joint in (False, True) for out in forward(net, parts, tasks, joint)[0]]
 
+
 # %% [markdown]
 # Apart, zeros and ones both come out as zeros: the layer cannot tell old from new.
 #
@@ -116,22 +161,44 @@ parts, tasks = [torch.zeros(4, 1), torch.ones(4, 1)], [torch.ones(4).long(), tor
 # **ER** adds replayed samples to the batch. **DER++** asks the network to keep the logits of one replayed batch and to classify another:
 #
 # $$\mathcal L=\mathrm{CE}(x,y)+\alpha\,\mathrm{MSE}(z_1,\hat z_1)+\beta\,\mathrm{CE}(x_2,y_2).$$
+#
+# **ER-ACE** lets the new batch compete only with its own classes and with those that have not come yet, so that it does not push old classes down; the replayed batch competes with all. In the first task it replays nothing.
 
 # %%
 #| exports
-DRAWS = {'er': 1, 'derpp': 2} # replay batches a step
+@dataclass(frozen=True)
+class Host:
+    "What a training must know of a method before it has a loss."
+    draws: int   # replay batches a step
+    first: int=0 # task from which on it replays
+
+HOSTS = {'er': Host(1), 'er-ace': Host(1, first=1), 'derpp': Host(2)}
+
+def own_columns(
+    logits: Tensor, # (N, K)
+    y: Tensor,      # labels of the batch, (N,)
+    top: int,       # largest class seen so far
+)->Tensor: # logits of classes neither in the batch nor to come are the lowest number there is
+    "The classes among which ER-ACE lets a new batch choose: its own and, unless the last class has come, all from the largest seen on. Source: official code, `models/er_ace.py`."
+    classes = torch.arange(logits.shape[1], device=y.device)
+    keep = torch.isin(classes, y)
+    if top < logits.shape[1] - 1: keep |= classes >= top
+    return logits.masked_fill(~keep, torch.finfo(logits.dtype).min)
 
 def loss(
-    host: str,            # er or derpp
+    host: str,            # er, er-ace or derpp
     logits: list[Tensor], # of the new batch, then of each replay batch
     y: list[Tensor],      # labels, likewise
     z: list[Tensor],      # stored logits of each replay batch
     alpha: float=.2,      # weight of the kept logits in DER++
     beta: float=.5,       # weight of the second replay batch in DER++
+    top: int=0,           # largest class seen so far, for ER-ACE
 )->Tensor:
-    "The loss of a host method. Source: official code, `models/er.py`, `models/derpp.py`."
-    if host not in DRAWS: raise UserError(f'host={host!r}: one of {", ".join(DRAWS)}')
-    if host == 'er' or len(logits) == 1: return cross_entropy(torch.cat(logits), torch.cat(y))
+    "The loss of a host method. Source: official code, `models/er.py`, `models/er_ace.py`, `models/derpp.py`."
+    if host not in HOSTS: raise UserError(f'host={host!r}: one of {", ".join(HOSTS)}')
+    if len(logits) == 1: return cross_entropy(logits[0], y[0])
+    if host == 'er': return cross_entropy(torch.cat(logits), torch.cat(y))
+    if host == 'er-ace': return cross_entropy(own_columns(logits[0], y[0], top), y[0]) + cross_entropy(logits[1], y[1])
     return cross_entropy(logits[0], y[0]) + alpha*mse_loss(logits[1], z[0]) + beta*cross_entropy(logits[2], y[2])
 
 
@@ -142,8 +209,47 @@ def loss(
 zero, y = torch.zeros(4, 10), torch.arange(4)
 loss('er', [zero, zero], [y, y], [zero]).item(), loss('derpp', [zero]*3, [y]*3, [torch.ones(4, 10)]*2).item()
 
+# %% [markdown]
+# ER-ACE, a batch of classes 2 and 3, of which 3 is the largest seen: classes 0 and 1 are out of the contest. Once the last class has come, only those of the batch are in:
+
 # %%
-raises(loss, 'der', [zero], [y], [])
+[(own_columns(torch.zeros(1, 6), torch.tensor([2, 3]), top) == 0).int().tolist()[0] for top in (3, 5)]
+
+# %%
+raises(loss, 'der', [zero]*2, [y]*2, [])
+
+
+# %% [markdown]
+# ## Statistics made anew
+#
+# Before a test, running statistics can be thrown away and computed again on the buffer, which is more balanced than history. [The derivation](11_dilemma.ipynb) predicts that this cannot help a network trained with separate forwards; the switch is there to test it.
+
+# %%
+#| exports
+@torch.no_grad()
+def recalibrated(
+    net: nn.Module, # left as it is
+    x: Tensor,      # inputs (N, C, H, W)
+    tasks: Tensor,  # task of each, int64 (N,)
+    batch: int=500, # most inputs a forward
+)->nn.Module: # a copy in eval mode
+    "A copy of a network whose running statistics are the plain average over the given inputs. Source: ours."
+    net = deepcopy(net).train()
+    for layer in net.modules():
+        if isinstance(layer, (*BATCH_NORMS, AdaB2N)): layer.num_batches_tracked.zero_()
+        if isinstance(layer, BATCH_NORMS): layer.momentum = None
+        if isinstance(layer, AdaB2N): layer.kappa = 0.
+    parts = -(-len(x)//batch)
+    for i in range(parts):
+        with batch_tasks(net, tasks[i::parts]): net(x[i::parts])
+    return net.eval()
+
+
+# %%
+net = nn.BatchNorm1d(1)
+net(torch.full((4, 1), 10.))
+new = recalibrated(net, torch.tensor([[1.], [3.]]), torch.zeros(2).long())
+net.running_mean.item(), new.running_mean.item()
 
 # %% [markdown]
 # ## Where it lives

@@ -12,25 +12,34 @@
 # |---|---|
 # | paper | Lyu et al. 2023 (AdaB²N), online class-incremental setting |
 # | default | Split digits, 5 tasks of 2 classes, a stand-in of our own: the paper has no such row |
-# | data | optical digits, with scikit-learn, CC BY 4.0; CIFAR by `papers_nb fetch cifar10` |
+# | data | optical digits, with scikit-learn, CC BY 4.0; CIFAR by `papers_nb fetch cifar10`; Mini-ImageNet from a folder of yours ([how](../core/data.ipynb)) |
 # | needs | default: one CPU core, under 1 GB, about ten seconds; ResNet-18 on CIFAR-10: a GPU |
+# | the paper's settings | `papers_nb list` names them: `-f papers://adab2n/split-cifar10-online.yaml` |
 # | start | `papermill --engine papers papers://adab2n/train.ipynb out.ipynb -p norm bn-joint -p seed 1`, or Run All |
 
 # %% tags=["parameters"]
 from typing import Literal
-data: Literal['digits', 'cifar10', 'cifar100'] = 'digits'  # data set
+data: Literal['digits', 'cifar10', 'cifar100', 'miniimagenet'] = 'digits'  # data set
 tasks: int = 5  # number of tasks, a divisor of the number of classes
-host: Literal['er', 'derpp'] = 'derpp'  # how old samples are rehearsed
-norm: Literal['bn-separate', 'bn-joint', 'adab2n'] = 'adab2n'  # norm layer; only bn-separate uses one forward a batch
+host: Literal['er', 'er-ace', 'derpp'] = 'derpp'  # how old samples are rehearsed
+norm: Literal['bn-separate', 'bn-joint', 'cma-joint', 'gn', 'ln', 'in', 'cn-separate', 'adab2n', 'uniform'] = 'adab2n'  # norm layer; the separate ones use one forward a batch
 kappa: float = 1.0  # AdaB²N: speed of averaging, 0 (cumulative) to 1 (exponential)
 penalty: float = 0.1  # AdaB²N: weight λ of the statistics regulariser
+regulariser: Literal['official', 'scale-free'] = 'official'  # AdaB²N: how the distance of the statistics is measured
+penalty_from: int = 0  # AdaB²N: first task, from 0, in which the regulariser counts; never without replay
 absent_tasks: Literal['renormalize', 'official'] = 'renormalize'  # AdaB²N: what happens to the weight of a task that is not in the batch
+log_concentration: float = 0.0  # AdaB²N: ψ at the start
+recalibrate: bool = False  # test with running statistics computed anew on the buffer
+groups: int = 8  # gn, cn-separate: groups of channels
 backbone: Literal['small', 'resnet18'] = 'small'  # network
 lr: float = 0.03  # learning rate of plain SGD
+milestones: list[int] = []  # epochs of a task, from 0, at which the learning rate is multiplied by decay
+decay: float = 0.1  # see milestones
 batch: int = 10  # new images a step
 replay: int = 10  # old images a step and replay batch
-epochs: int = 2  # passes over each task
+epochs: int = 2  # passes over each task; 1 is the online setting
 buffer: int = 50  # old images kept
+buffer_kind: Literal['reservoir', 'ring'] = 'reservoir'  # which old images are kept
 alpha: float = 0.2  # DER++: weight of the kept logits
 beta: float = 0.5  # DER++: weight of the replayed labels
 augment: bool = False  # random crop and mirror; for colour images
@@ -53,8 +62,8 @@ import torch
 from torch import nn
 
 from papers_nb.adab2n.data import Stream, Tasks, inputs
-from papers_nb.adab2n.hosts import DRAWS, Reservoir, forward, loss
-from papers_nb.adab2n.layer import end_task
+from papers_nb.adab2n.hosts import HOSTS, Reservoir, forward, loss, recalibrated
+from papers_nb.adab2n.layer import AdaB2N, end_task
 from papers_nb.adab2n.metrics import evaluate
 from papers_nb.core.train import generator
 
@@ -69,8 +78,9 @@ from safetensors.torch import load_file
 
 from papers_nb import runs
 from papers_nb.adab2n.data import split
-from papers_nb.adab2n.metrics import acc, bwt, forgetting
-from papers_nb.adab2n.nets import NETS, norm_layer
+from papers_nb.adab2n.hosts import BUFFERS
+from papers_nb.adab2n.metrics import acc, bwt, forgetting, fwt
+from papers_nb.adab2n.nets import NETS, SEPARATE, norm_layer
 from papers_nb.core.data import card, checksum
 from papers_nb.core.plots import COLORS, theme
 from papers_nb.core.train import environment, seed_all
@@ -125,10 +135,10 @@ len(image_bytes(seq.x) & image_bytes(seq.x_test))
 
 # %%
 seed_all(seed, 'init', 0)
-options = {'kappa': kappa, 'absent_tasks': absent_tasks} if norm == 'adab2n' else {}
-make_norm = norm_layer(norm, tasks, **options)
-net = NETS[backbone](seq.x.shape[1], seq.classes, make_norm).to(run.device)
-memory = Reservoir(buffer, tuple(seq.x.shape[1:]), seq.classes, run.device)
+options = dict(kappa=kappa, absent_tasks=absent_tasks, regulariser=regulariser, log_concentration=log_concentration)
+shape, make_norm = tuple(seq.x.shape[1:]), norm_layer(norm, tasks, groups, **options)
+net = NETS[backbone](shape[0], seq.classes, make_norm, shape[-1]).to(run.device)
+memory = BUFFERS[buffer_kind](buffer, shape, seq.classes, run.device, tasks)
 x, y = inputs(seq.x[stream[0]], data), seq.y[stream[0]]
 Markdown(f'{sum(p.numel() for p in net.parameters()):,} parameters; '
          f'a batch of shape {tuple(x.shape)} gives logits of shape {tuple(net.eval()(x).shape)}.')
@@ -136,9 +146,10 @@ Markdown(f'{sum(p.numel() for p in net.parameters()):,} parameters; '
 # %% [markdown]
 # ## Before training
 #
-# A network that knows nothing should pay the logarithm of the number of classes, and one batch alone should be learnt by heart. Both on a copy.
+# A network that knows nothing should pay the logarithm of the number of classes, and one batch alone should be learnt by heart. Both on a copy. What the untrained network gets right is what forward transfer is measured against.
 
 # %%
+untrained = evaluate(net, seq)
 trial = deepcopy(net).train()
 opt = torch.optim.SGD(trial.parameters(), .1)
 first = nn.functional.cross_entropy(trial(x), y).item()
@@ -158,13 +169,23 @@ Markdown(f'First loss {first:.2f}, expected about ln {seq.classes} = {math.log(s
 
 # %%
 #| exports
+def tested(
+    net: nn.Module,    # left as it is
+    seq: Tasks,        # whose test images are used
+    memory: Reservoir, # whose images the statistics may be computed on
+    recalibrate: bool, # compute running statistics anew on the memory
+)->dict[str, list[float]]: # class_il and task_il, one number a task, in percent
+    "Accuracies of a network as it is, or with the running statistics of its memory. Source: ours."
+    old = memory.x[memory.filled], memory.y[memory.filled]
+    return evaluate(recalibrated(net, inputs(old[0], seq.name), seq.task_of(old[1])) if recalibrate else net, seq)
+
 def fit(
     run,               # a run or a Stepper
     net: nn.Module,    # trained in place
     seq: Tasks,        # images and labels
     stream: Stream,    # which rows each step sees
     memory: Reservoir, # filled on the way
-    host: str='derpp',    # er or derpp
+    host: str='derpp',    # er, er-ace or derpp
     joint: bool=True,     # one forward over new and old images, or one a batch
     lr: float=.03,        # of plain SGD
     penalty: float=.1,    # weight λ of the regulariser
@@ -172,6 +193,10 @@ def fit(
     alpha: float=.2,      # DER++: weight of the kept logits
     beta: float=.5,       # DER++: weight of the replayed labels
     augment: bool=False,  # random crop and mirror
+    milestones: tuple[int, ...]=(), # epochs of a task at which the learning rate decays
+    decay: float=.1,      # by this factor
+    penalty_from: int=0,  # first task in which the regulariser counts
+    recalibrate: bool=False, # test with statistics computed anew on the buffer
 ):
     "Train on one task after the other and test on all of them after each. Source: Lyu et al. 2023; official code, `models/`."
     opt = torch.optim.SGD(net.parameters(), lr)
@@ -179,21 +204,23 @@ def fit(
         "Images as the network takes them."
         return inputs(x, seq.name, generator(run.seed, f'augment-{stream}', step, run.device) if augment else None)
     for step in run.steps(len(stream), {'net': net, 'opt': opt, 'memory': memory}):
-        new = seq.x[stream[step]], seq.y[stream[step]]
-        old = [memory.draw(replay, generator(run.seed, f'replay-{i}', step)) for i in range(DRAWS[host])] if len(memory) else []
+        (task, epoch, _), new = stream.at(step), (seq.x[stream[step]], seq.y[stream[step]])
+        old = [memory.draw(replay, generator(run.seed, f'replay-{i}', step)) for i in range(HOSTS[host].draws)] if len(memory) and task >= HOSTS[host].first else []
         xs, ys = zip(new, *(o[:2] for o in old))
         net.train()
         parts = [prepared(x, i, step) for i, x in enumerate(xs)]
         logits, gap = forward(net, parts, [seq.task_of(y) for y in ys], joint)
-        cost = loss(host, logits, ys, [o[2] for o in old], alpha, beta)
+        cost = loss(host, logits, ys, [o[2] for o in old], alpha, beta, top=memory.largest(ys[0]))
         opt.zero_grad()
-        (cost + penalty*gap if old else cost).backward()
+        (cost + penalty*gap if old and task >= penalty_from else cost).backward()
+        opt.param_groups[0]['lr'] = lr*decay**sum(e <= epoch for e in milestones)
         opt.step()
-        memory.add(*new, logits[0].detach(), generator(run.seed, 'reservoir', step))
+        memory.add(*new, logits[0].detach(), generator(run.seed, 'reservoir', step), task)
         row = {'loss': cost.item()}
         if stream.ends_task(step):
             end_task(net)
-            row |= evaluate(net, seq)
+            row |= tested(net, seq, memory, recalibrate)
+            if psi := [m.log_concentration.abs().max() for m in net.modules() if isinstance(m, AdaB2N)]: row['log_concentration'] = [p.item() for p in psi]
         run.log(**row)
 
 
@@ -201,7 +228,7 @@ def fit(
 # ## Training
 
 # %%
-fit(run, net, seq, stream, memory, host, norm != 'bn-separate', lr, penalty, replay, alpha, beta, augment)
+fit(run, net, seq, stream, memory, host, norm not in SEPARATE, lr, penalty, replay, alpha, beta, augment, milestones, decay, penalty_from, recalibrate)
 len(run.metrics)
 
 # %% [markdown]
@@ -210,8 +237,10 @@ len(run.metrics)
 # %%
 rows = run.metrics
 class_il, task_il = (np.array([r[k] for r in rows if k in r]) for k in ('class_il', 'task_il'))
-forgotten = {f'forgetting_{rule}': (forgetting(class_il, rule), 'points') for rule in ('trained', 'official', 'usual')}
-metrics = {'class_il': (acc(class_il), '%'), 'task_il': (acc(task_il), '%'), **forgotten, 'bwt': (bwt(class_il), 'points')}
+metrics = {'class_il': (acc(class_il), '%'), 'task_il': (acc(task_il), '%')}
+metrics |= {f'forgetting_{rule}': (forgetting(class_il, rule), 'points') for rule in ('trained', 'official', 'usual')}
+metrics |= {'bwt': (bwt(class_il), 'points'), 'fwt': (fwt(class_il, untrained['class_il']), 'points')}
+metrics |= {'task_forgetting': (forgetting(task_il, 'trained'), 'points'), 'task_bwt': (bwt(task_il), 'points'), 'task_fwt': (fwt(task_il, untrained['task_il']), 'points')}
 record = run.finish(metrics, selection='the state after the last step; nothing was selected', weights={'net': net})
 run
 
@@ -263,6 +292,6 @@ Markdown('\n'.join(['| file | bytes | SHA-256 |', '|---|---|---|', *[f'| {f.name
 # The trained network, loaded back in three lines:
 
 # %%
-again = NETS[backbone](seq.x.shape[1], seq.classes, make_norm).to(run.device)
+again = NETS[backbone](shape[0], seq.classes, make_norm, shape[-1]).to(run.device)
 again.load_state_dict(load_file(run.folder/'net.safetensors'))
-evaluate(again, seq)['class_il'] == class_il[-1].tolist()
+tested(again, seq, memory, recalibrate)['class_il'] == class_il[-1].tolist()

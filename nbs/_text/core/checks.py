@@ -105,7 +105,9 @@ def claim(
     references = [_untouched(of, c, id) for c in checks]
     gaps = [c.gap(of, r) for c, r in zip(checks, references)]
     edits = [{'old': old, 'new': new, 'gaps': [c.gap(mutant(of, old, new), r) for c, r in zip(checks, references)]} for old, new in mutants]
-    for e in edits: e['caught'] = [bool(10*c.tol <= g < math.inf) for g, c in zip(e['gaps'], checks)]
+    for e in edits:
+        e['caught'] = [bool(10*c.tol <= g < math.inf) for g, c in zip(e['gaps'], checks)]
+        e['gaps'] = [g if g < math.inf else None for g in e['gaps']]
     data = dict(id=id, statement=statement, of=of.__name__, source=source, mutants=edits,
                 checks=[dict(kind=c.kind, gap=g, tol=c.tol, why=c.why) for c, g in zip(checks, gaps)])
     _show(data)

@@ -163,7 +163,6 @@ Markdown('\n'.join(['| case | verdict |', '|---|---|', *[f'| {k} | {verdict(*v)}
 # %%
 raises(paired, ours, theirs[:3])
 
-
 # %% [markdown]
 # ## A table over runs
 #
@@ -171,10 +170,12 @@ raises(paired, ours, theirs[:3])
 
 # %%
 #| exports
+VARYING = ('seed', 'device', 'threads', 'save_every', 'fresh') # parameters that make no new setting
+
 def summary(
     records: list[dict],   # run records
     metrics: list[str]|None=None, # which; all of the first record
-    varying: tuple[str, ...]=('seed', 'device', 'threads', 'save_every', 'fresh'), # parameters that make no new setting
+    varying: tuple[str, ...]=VARYING, # parameters that make no new setting
 )->str: # a Markdown table
     "Mean and 95 % interval over seeds, one line a setting; runs of different code are never pooled, those that did not finish are counted below."
     done = [r for r in records if r['status'] == 'done']
@@ -199,6 +200,36 @@ def record(norm, seed, value):
     return {'status': 'done', 'parameters': {'norm': norm, 'seed': seed}, 'metrics': {'accuracy': {'value': value, 'unit': '%'}}, 'cost': {'wall_s': 2.}}
 
 Markdown(summary([record('a', s, v) for s, v in enumerate(ours)] + [record('b', s, v) for s, v in enumerate(theirs)]))
+
+
+# %% [markdown]
+# A page that compares settings picks them out: those that differ from a notebook's defaults in what is asked, and in nothing else.
+
+# %%
+#| exports
+def select(
+    records: list[dict], # run records
+    defaults: dict,      # parameters of a setting, name → value
+    **asked,             # parameters that differ from them
+)->dict[int, dict]: # seed → record
+    "The finished runs of one setting, by seed. Source: ours."
+    asked = {k: v for k, v in {**defaults, **asked}.items() if k not in VARYING}
+    return {r['seed']: r for r in sorted(records, key=lambda r: r['seed']) if r['status'] == 'done' and all(r['parameters'].get(k) == v for k, v in asked.items())}
+
+def difference(
+    a: dict[int, dict], # seed → record, as `select` gives them
+    b: dict[int, dict], # likewise
+    metric: str,        # name of a metric
+    level: float=.95,   # coverage
+)->Interval: # of the mean of a - b
+    "Paired interval of a metric over the seeds that two settings have in common. Source: ours."
+    common = sorted(a.keys() & b.keys())
+    return paired(*([rows[s]['metrics'][metric]['value'] for s in common] for rows in (a, b)), level)
+
+
+# %%
+both = [record(norm, s, v) | {'seed': s} for norm, v5 in (('a', ours), ('b', theirs)) for s, v in enumerate(v5)]
+print(difference(select(both, {'norm': 'a'}), select(both, {'norm': 'a'}, norm='b'), 'accuracy'))
 
 # %% [markdown]
 # ## Where it lives

@@ -346,17 +346,17 @@ def code_hash(
 )->str: # 16 hex digits
     "Hash of a function as it runs, of what it calls beside itself, of its page before it, and of the modules behind both. Source: ours."
     code, names = (function.f_code, function.f_globals) if inspect.isframe(function) else (function.__code__, function.__globals__)
-    before, todo = _page(page) if page else '', [(code.co_name, code)]
+    before, worklist = _page(page) if page else '', [(code.co_name, code)]
     parts, modules = {'page': _bare(before)}, _imports(before)
-    while todo:
-        name, thing = todo.pop()
+    while worklist:
+        name, thing = worklist.pop()
         if name in parts: continue
         try: parts[name] = _bare(source := textwrap.dedent(inspect.getsource(thing)))
         except (OSError, SyntaxError): raise UserError(f'the source of {name} cannot be read, so its run could not be told from another: define it by itself, in a file or a notebook cell') from None
         for n in _globals(compile(source, name, 'exec')) & names.keys():
             value = names[n]
             home = value.__name__ if isinstance(value, ModuleType) else getattr(value, '__module__', None)
-            if isinstance(value, (FunctionType, type)) and home == names['__name__']: todo.append((n, value))
+            if isinstance(value, (FunctionType, type)) and home == names['__name__']: worklist.append((n, value))
             elif str(home).startswith('papers_nb.') and home not in SHOW: modules.add(home)
             elif isinstance(value, (bool, int, float, str, tuple, list, dict)) and ' at 0x' not in repr(value): parts[n] = repr(value)
     while modules:

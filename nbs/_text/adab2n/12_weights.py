@@ -1,0 +1,431 @@
+# %% [markdown]
+# # A weight for each task, and a weight that nobody carries
+#
+# > Where the paper's weights come from, what statistics they give, and what happens when a task is missing from the batch.
+
+# %% [markdown]
+# Lyu et al. 2023 (AdaB²N): the weights are those of the official code, `models/utils/adab2n.py`; statements and proofs are ours · 9 minutes · what you need first: [No momentum solves the dilemma](11_dilemma.ipynb)
+
+# %%
+#| hide
+# !test -z "$COLAB_RELEASE_TAG" || pip install -q "papers_nb[run] @ git+https://github.com/OWNER/papers_nb"
+
+# %%
+#| default_exp adab2n.weights
+
+# %%
+#| export
+import torch
+from torch import Tensor
+
+from papers_nb.errors import UserError
+
+# %%
+#| hide
+import itertools, math
+import numpy as np, matplotlib.pyplot as plt
+from IPython.display import Markdown
+from scipy.integrate import quad
+from papers_nb.core.checks import Check, claim, raises
+from papers_nb.core.plots import COLORS, slider, theme
+theme()
+
+# %% [markdown]
+# ## The question
+#
+# The last page ended with a hint: what has to be balanced is the batch, not its history. In a batch of ten new and ten old samples, half belong to the newest of five tasks. How much should each task count?
+#
+# The paper's answer is a formula with a learnable preference. It is worth asking three things of it. Where does it come from? What do statistics with such weights estimate? And what if a task has a weight, but no sample in the batch?
+#
+# ## Six samples
+#
+# Three tasks were seen. The batch holds four samples of the newest and two of the first; the second is absent. Counting heads gives the newest two thirds. The formula adds one imaginary sample to each task before it counts:
+
+# %%
+counts = torch.tensor([2., 0., 4.], dtype=torch.float64)
+counts/counts.sum(), (counts + 1)/(counts + 1).sum()
+
+# %% [markdown]
+# That is gentler with the newest task. But a ninth of all weight now belongs to a task that has no sample here. If the samples share only what is left, the weighted mean of a batch full of nines is not nine:
+
+# %%
+pi = (counts + 1)/(counts + 1).sum()
+(pi[0] + pi[2])*9
+
+
+# %% [markdown]
+# ## Symbols
+#
+# | symbol | in code | meaning |
+# |---|---|---|
+# | $t$ | `len(counts)` | tasks seen so far |
+# | $N_k$, $N$ | `counts` | samples of task $k$ in the batch; all samples |
+# | $\psi_k$ | `log_concentration` | learnable preference for task $k$, starts at 0 |
+# | $\alpha_k=e^{\psi_k}$, $A=\sum_k\alpha_k$ | `alpha` | imaginary samples of task $k$; all of them |
+# | $\textcolor{#0072b2}{\pi_k}$ | `task_weights` | weight of task $k$ |
+# | $w_n$ | | weight of sample $n$ of task $k_n$: $\textcolor{#0072b2}{\pi_{k_n}}/N_{k_n}$ |
+# | $\textcolor{#b35900}{S}$ | | $\sum_nw_n$, the weight that samples carry |
+# | $c$ | `uniform_mix` | our knob towards equal weights, 0 to 1 |
+# | $m$, $v$ | | weighted mean $\sum_nw_nx_n$ and variance $\sum_nw_n(x_n-m)^2$ |
+# | $\mu_k$, $\sigma_k^2$ | `means`, `variances` | true mean and variance of task $k$ |
+#
+# ## Statement 1: a posterior mean
+#
+# Let the shares of the tasks be unknown, with a Dirichlet prior of concentrations $\alpha$, and let the task labels of a batch be drawn from them. Then the posterior mean of the shares is
+#
+# $$
+# \begin{aligned}
+# \textcolor{#0072b2}{\pi_k}&=\frac{N_k+\alpha_k}{N+A}\\
+# &=\frac{A}{N+A}\cdot\frac{\alpha_k}{A}+\frac{N}{N+A}\cdot\frac{N_k}{N}.
+# \end{aligned}
+# $$ {#eq-weights}
+#
+# In words: a mixture of what the prior prefers and of what the batch holds. With the prior at its start, $\alpha_k=1$, the prior has the weight $t/(t+N)$.
+#
+# *Why.* The density of the prior is proportional to $\prod\pi_k^{\alpha_k-1}$, the probability of the labels is $\prod\pi_k^{N_k}$. Their product is again a Dirichlet density, with $\alpha_k+N_k$ in place of $\alpha_k$. Its normaliser is $\prod_k\Gamma(\alpha_k+N_k)/\Gamma(A+N)$, and the mean of $\pi_k$ is the ratio of two normalisers, with and without one more sample of task $k$:
+#
+# $$\frac{\Gamma(\alpha_k+N_k+1)}{\Gamma(\alpha_k+N_k)}\cdot\frac{\Gamma(A+N)}{\Gamma(A+N+1)}=\frac{\alpha_k+N_k}{A+N}.$$
+#
+# **A loose point.** The shares of *this batch* are not unknown; we can count them. So nothing is being inferred. The prior is a place to put a wish, and @eq-weights is a compromise between the wish and the head count. The algebra is right, and calling it Bayesian is a way of speaking.
+#
+# **Two additions of ours.** A task without samples can be left out of the sums (`renormalize`, see statement 3). And the weights can be mixed with equal ones over the tasks that are present, $(1-c)\,\pi_k+c/\#\text{present}$; $c=1$ removes the imbalance altogether.
+
+# %%
+#| exports
+def task_weights(
+    counts: Tensor,            # N, samples of each task seen in the batch, (t,)
+    log_concentration: Tensor, # ψ, (t,)
+    absent_tasks: str='renormalize', # or 'official': absent tasks keep their weight, which no sample carries
+    uniform_mix: float=0.,     # c, 0: posterior mean, 1: equal weights over the tasks present
+)->Tensor: # π, (t,)
+    "Posterior mean of the task shares under a Dirichlet prior. Source: official code, `models/utils/adab2n.py`; `renormalize` and `uniform_mix` are ours."
+    alpha, present = log_concentration.exp(), (counts > 0).to(counts.dtype)
+    if absent_tasks == 'renormalize': alpha = alpha*present
+    imagined = counts + alpha
+    posterior = imagined/imagined.sum()
+    return (1 - uniform_mix)*posterior + uniform_mix*present/present.sum() if uniform_mix else posterior
+
+
+# %%
+psi = torch.zeros(3, dtype=torch.float64)
+{'official': task_weights(counts, psi, 'official'), 'renormalize': task_weights(counts, psi), 'equal': task_weights(counts, psi, uniform_mix=1.)}
+
+
+# %% [markdown]
+# ## Statement 2: what the statistics estimate
+#
+# Given the counts, let the samples of task $k$ be independent with mean $\mu_k$ and variance $\sigma_k^2$, one number a sample, and let the samples carry all the weight, $\textcolor{#b35900}{S}=1$. With $\bar\mu=\sum_k\pi_k\mu_k$
+#
+# $$
+# \begin{aligned}
+# \mathbb E[m]&=\bar\mu,\\
+# \mathbb E[v]&=\textstyle\sum_k\pi_k\bigl(\sigma_k^2+(\mu_k-\bar\mu)^2\bigr)\\
+# &\quad-\textstyle\sum_k\pi_k^2\,\sigma_k^2/N_k.
+# \end{aligned}
+# $$ {#eq-expected}
+#
+# *Why.* For $S=1$ the variance is $v=\sum_nw_nx_n^2-m^2$. The first term has mean $\sum_k\pi_k(\sigma_k^2+\mu_k^2)$. The mean of $m^2$ is $\bar\mu^2$ plus the variance of $m$, and $m$ is a sum of independent task means with weights $\pi_k$ and variances $\sigma_k^2/N_k$.
+#
+# So the weighted variance estimates that of a **mixture with shares $\pi$**, the variance between the tasks included, minus a small-sample bias. The bias grows when a rare task gets a large weight: that is the price of balance. (With $P$ positions a sample, replace $\sigma_k^2/N_k$ by the variance of the task's batch mean.)
+
+# %%
+#| exports
+def expected_stats(
+    weights: Tensor,   # π of the tasks present, sums to one, (t,)
+    counts: Tensor,    # N, at least 1 each, (t,)
+    means: Tensor,     # μ, (t,)
+    variances: Tensor, # σ², (t,)
+)->tuple[Tensor, Tensor]: # mean of the weighted mean and of the weighted variance, scalars
+    "What weighted batch statistics are on average, one number a sample. Source: ours."
+    if (counts < 1).any(): raise UserError(f'counts={counts.tolist()}: at least one sample of each task; leave absent tasks out')
+    mean = (weights*means).sum()
+    mixture = (weights*(variances + (means - mean)**2)).sum()
+    return mean, mixture - (weights**2*variances/counts).sum()
+
+
+# %% [markdown]
+# Eight samples around 4 and two around 0, all of variance 1. Counted by heads, the mean is near the many; with equal weights it is in the middle, and the bias is larger:
+
+# %%
+N, mu, var = torch.tensor([2., 8.]), torch.tensor([0., 4.]), torch.ones(2)
+[tuple(round(s.item(), 3) for s in expected_stats(w, N, mu, var)) for w in (N/10, torch.full((2,), .5))]
+
+# %%
+raises(expected_stats, torch.tensor([.5, .5]), torch.tensor([3., 0.]), mu, var)
+
+
+# %% [markdown]
+# ## Statement 3: weight without samples
+#
+# The official code normalises over all tasks seen. A task that is absent from the batch has $N_k=0$ and still gets $\alpha_k/(A+N)$, which no sample carries. With $\mu_p$ and $v_p$ the mean and variance by properly normalised weights of the samples that are there,
+#
+# $$
+# \begin{aligned}
+# m&=\textcolor{#b35900}{S}\,\mu_p,\\
+# v&=\textcolor{#b35900}{S}\bigl[v_p+(1-\textcolor{#b35900}{S})^2\mu_p^2\bigr].
+# \end{aligned}
+# $$ {#eq-shrunk}
+#
+# *Why.* The weights are $w_n=S\,w^p_n$ with $\sum_nw^p_n=1$. So $m=S\mu_p$, and $\sum_nw_n(x_n-S\mu_p)^2=S\sum_nw_n^p\bigl((x_n-\mu_p)+(1-S)\mu_p\bigr)^2$, in which the cross term vanishes.
+#
+# The mean shrinks towards zero and the scale by $\sqrt S$, differently in every batch, depending on who happens to be missing. The authors knew of absent tasks (a comment in their code speaks of them), so call this a side effect.
+
+# %%
+#| exports
+def shrunk_stats(
+    carried: float, # S, the weight that samples carry, in (0, 1]
+    mean: float,    # μ_p, by weights that sum to one
+    var: float,     # v_p, likewise
+)->tuple[float, float]: # m and v as the official rule gives them
+    "Weighted statistics when a part of the weight has no sample. Source: ours, for the rule of official code, `models/utils/adab2n.py`."
+    return carried*mean, carried*(var + (1 - carried)**2*mean**2)
+
+
+# %%
+shrunk_stats(8/9, 9., 0.)
+
+
+# %% [markdown]
+# A batch of nines has the mean 8 and a variance. How often does that happen? Let the newest task be present, and $R$ replayed samples be drawn evenly and independently over the $t$ tasks; let $\alpha=1$. Then the weight lost is on average
+#
+# $$\mathbb E[1-\textcolor{#b35900}{S}]=\frac{(t-1)(1-1/t)^R}{N+t}.$$ {#eq-lost}
+#
+# *Why.* Each of the $t-1$ old tasks is missed by all $R$ draws with chance $(1-1/t)^R$, and then loses $1/(N+t)$. (A buffer is drawn without repetition, which misses a task a little less often.)
+
+# %%
+#| exports
+def expected_loss(
+    tasks: int,  # t, seen so far
+    replay: int, # R, replayed samples in the batch
+    batch: int,  # N, all samples in the batch
+)->float: # 1 - S on average
+    "Weight that no sample carries under the official rule, at the prior's start. Source: ours."
+    return (tasks - 1)*(1 - 1/tasks)**replay/(batch + tasks)
+
+
+# %%
+#| code-fold: true
+settings = {'Split CIFAR-10': 5, 'Split CIFAR-100': 10, 'Split Mini-ImageNet': 20}
+Markdown('\n'.join(['| last task of | ER-ACE: 10 new, 10 old | DER++: 10 new, 20 old |', '|---|---|---|',
+    *[f'| {name}, t = {t} | {100*expected_loss(t, 10, 20):.1f} % | {100*expected_loss(t, 20, 30):.2f} % |' for name, t in settings.items()]]))
+
+
+# %% [markdown]
+# ## Is it true?
+#
+# **The weights**, against an integral for two tasks, against Dirichlet draws weighted by how likely they make the batch, and at the ends of every knob.
+
+# %%
+def by_integration(counts, alpha):
+    "Posterior mean of the first of two shares, by quadrature of prior times likelihood."
+    density = lambda p: p**(alpha[0] - 1 + counts[0])*(1 - p)**(alpha[1] - 1 + counts[1])
+    first = quad(lambda p: p*density(p), 0, 1, epsabs=0, epsrel=1e-11)[0]/quad(density, 0, 1, epsabs=0, epsrel=1e-11)[0]
+    return [first, 1 - first]
+
+by_integration((2, 4), (1., 2.))
+
+
+# %%
+def by_drawing(counts, alpha, n=1_000_000):
+    "Posterior mean of four shares: draws from the prior, weighted by the likelihood of the counts."
+    draws = np.random.default_rng(0).dirichlet(alpha, n)
+    likelihood = np.exp((np.log(draws + 1e-300)*counts).sum(1) - 20)
+    return (draws*likelihood[:, None]).sum(0)/likelihood.sum()
+
+by_drawing((6, 2, 0, 4), (1., 2.5, .5, 1.))
+
+# %%
+#| code-fold: true
+#| code-summary: "The claim, its routes and its edits"
+as64 = lambda *a: torch.tensor(a, dtype=torch.float64)
+two = lambda f: f(as64(2, 4), as64(1, 2).log(), 'official')
+four = lambda f: f(as64(6, 2, 0, 4), as64(1, 2.5, .5, 1).log(), 'official')
+ends = lambda f: torch.cat([f(counts, psi - 40), f(counts, psi + 40, 'official'), f(counts, psi + 40), f(counts, psi + .7, 'official', 1.), f(counts, psi, uniform_mix=.5)])
+claim('adab2n.task_weights', 'The posterior mean of the task shares is $(N_k+\\alpha_k)/(N+A)$.', of=task_weights, source='official code, models/utils/adab2n.py; derivation ours',
+    checks=[
+        Check('brute force', two, lambda: by_integration((2, 4), (1., 2.)), 1e-9, 'relative error asked of the quadrature, with room'),
+        Check('sampling', four, lambda: by_drawing((6, 2, 0, 4), (1., 2.5, .5, 1.)), 1.3e-3, 'four standard errors of the weighted draws, 3.2e-4 each'),
+        Check('limit', ends, lambda: [1/3, 0, 2/3, 1/3, 1/3, 1/3, .5, 0, .5, .5, 0, .5, .4375, 0, .5625], 1e-12, 'no prior, an infinite one, equal weights, half way; float64')],
+    mutants=[('counts + alpha', 'counts - alpha'), ('log_concentration.exp()', '(log_concentration + 1)'), ('alpha*present', 'alpha*(1 - present)'), ('uniform_mix*present/present.sum()', 'uniform_mix*present/len(counts)')])
+
+
+# %% [markdown]
+# **The statistics**, against all $2^N$ outcomes of coins, each task's samples being $\mu_k\pm\sigma_k$, and against the textbook's $(1-1/N)\,\sigma^2$ of a single task.
+
+# %%
+def by_enumeration(weights, counts, means, variances):
+    "Averages of weighted mean and variance over every outcome of two-sided coins."
+    task = [k for k, n in enumerate(counts) for _ in range(n)]
+    w, mid, dev = (np.array([a(k) for k in task]) for a in (lambda k: weights[k]/counts[k], lambda k: means[k], lambda k: variances[k]**.5))
+    x = mid + dev*np.array(list(itertools.product((-1, 1), repeat=len(task))))
+    m = x @ w
+    return m.mean(), (w*(x - m[:, None])**2).sum(1).mean()
+
+by_enumeration((.3, .7), (2, 5), (0., 4.), (1., 2.))
+
+# %%
+#| code-fold: true
+#| code-summary: "The claim, its routes and its edits"
+mixed = ((.3, .7), (2, 5), (0., 4.), (1., 2.))
+thin = ((.2, .2, .6), (1, 3, 4), (-1., 2., .5), (.25, 1., 4.))
+claim('adab2n.expected_stats', 'For $S=1$ the weighted variance estimates that of the mixture with shares $\\pi$, less $\\sum_k\\pi_k^2\\sigma_k^2/N_k$.', of=expected_stats, source='ours',
+    checks=[
+        Check('brute force', lambda f: [*f(*map(lambda a: as64(*a), mixed)), *f(*map(lambda a: as64(*a), thin))], lambda: [*by_enumeration(*mixed), *by_enumeration(*thin)], 1e-12, 'every outcome, float64'),
+        Check('limit', lambda f: [*f(as64(1.), as64(7), as64(3.), as64(2.)), *f(as64(.5, .5), as64(1, 1), as64(1., 1.), as64(3., 3.))], lambda: [3., 2*6/7, 1., 1.5], 1e-14, 'one task: the biased variance; two samples in all')],
+    mutants=[('- (weights**2', '+ (weights**2'), ('weights**2*variances', 'weights*variances'), ('(means - mean)**2', 'means**2'), ('variances/counts', 'variances')])
+
+
+# %% [markdown]
+# **The shrinking**, on numbers, with the sums written out:
+
+# %%
+def by_sums(carried, x, w):
+    "Weighted mean and variance with a part of the weight missing."
+    w = carried*np.asarray(w)
+    m = sum(wi*xi for wi, xi in zip(w, x))
+    return m, sum(wi*(xi - m)**2 for wi, xi in zip(w, x))
+
+x, w = (1., 4., -2., 7.), (.1, .2, .3, .4)
+by_sums(.8, x, w)
+
+# %%
+#| code-fold: true
+#| code-summary: "The claim, its routes and its edits"
+proper = np.average(x, weights=w), np.average((np.array(x) - np.average(x, weights=w))**2, weights=w)
+claim('adab2n.shrunk_stats', 'With the weight $S$ carried, $m=S\\mu_p$ and $v=S[v_p+(1-S)^2\\mu_p^2]$.', of=shrunk_stats, source='ours',
+    checks=[
+        Check('brute force', lambda f: [*f(.8, *proper), *f(.35, *proper)], lambda: [*by_sums(.8, x, w), *by_sums(.35, x, w)], 1e-13, 'sums of four terms, float64'),
+        Check('limit', lambda f: [*f(1., 3., 2.), *f(.5, 4., 0.)], lambda: [3., 2., 2., 2.], 1e-14, 'all weight carried; a constant batch with half of it: 4 becomes 2, off by 2, and half of 2² is 2')],
+    mutants=[('carried*mean, ', 'mean, '), ('(1 - carried)**2', '(1 - carried)'), ('carried*(var', '(var')])
+
+
+# %% [markdown]
+# **The loss**, over every draw of five replayed samples, and over many random batches:
+
+# %%
+def over_all_draws(tasks, replay, batch):
+    "Average lost weight over every possible draw of the replayed tasks; the last task is present."
+    lost = [(tasks - len({tasks - 1, *draw}))/(batch + tasks) for draw in itertools.product(range(tasks), repeat=replay)]
+    return sum(lost)/len(lost)
+
+over_all_draws(4, 5, 10)
+
+
+# %%
+def over_random_batches(tasks, replay, batch, n=200_000):
+    "The same over random draws."
+    draws = np.random.default_rng(1).integers(tasks, size=(n, replay))
+    missing = sum((draws != k).all(1) for k in range(tasks - 1))
+    return missing.mean()/(batch + tasks)
+
+over_random_batches(20, 10, 20)
+
+# %%
+#| code-fold: true
+#| code-summary: "The claim, its routes and its edits"
+claim('adab2n.expected_loss', 'At $\\alpha=1$ the official rule loses on average the weight $(t-1)(1-1/t)^R/(N+t)$.', of=expected_loss, source='ours',
+    checks=[
+        Check('brute force', lambda f: [f(4, 5, 10), f(3, 4, 9)], lambda: [over_all_draws(4, 5, 10), over_all_draws(3, 4, 9)], 1e-13, 'every draw, float64'),
+        Check('sampling', lambda f: [f(20, 10, 20), f(10, 20, 30)], lambda: [over_random_batches(20, 10, 20), over_random_batches(10, 20, 30)], 3e-4, 'four standard errors of 200,000 batches'),
+        Check('limit', lambda f: [f(5, 0, 10), f(1, 7, 10)], lambda: [4/15, 0.], 1e-14, 'no replay: all old tasks are missing; one task: none is')],
+    mutants=[('(tasks - 1)*', 'tasks*'), ('**replay', '*replay'), ('(batch + tasks)', 'batch')])
+
+
+# %% [markdown]
+# ## Picture
+#
+# One batch of the fifth task with ten new samples and ten old ones, spread as evenly as they can be. The slider moves the prior's concentration, the same for every task: it is what the layer can learn.
+
+# %%
+#| hide
+def weights_of(alpha, ax):
+    "Weights of five tasks for one concentration, beside head count and equal weights."
+    heads = torch.tensor([2., 2, 2, 2, 12], dtype=torch.float64)
+    bars = {'head count': heads/20, f'α = {alpha:g}': task_weights(heads, torch.full((5,), math.log(alpha), dtype=torch.float64)), 'equal': torch.full((5,), .2)}
+    for i, ((name, w), color) in enumerate(zip(bars.items(), (COLORS['grey'], COLORS['blue'], COLORS['sky']))):
+        ax.bar(np.arange(1, 6) + .27*(i - 1), w, .25, color=color, label=name)
+    ax.set(xlabel='task', ylabel='weight π', ylim=(0, .65), xticks=range(1, 6))
+    ax.legend(loc='upper left')
+
+
+# %%
+#| label: fig-weights
+#| fig-cap: "Weights of five tasks in one batch: by head count, by the layer (blue), and equal. The slider moves the number α of imaginary samples a task."
+#| echo: false
+slider('imaginary samples α', [.1, 1, 2, 5, 20, 100], weights_of,
+    'With one imaginary sample a task, where the layer starts, its weights are close to the head count; only with twenty or more of them do they come close to equal ones.', start=1)
+
+
+# %% [markdown]
+# How far is one imaginary sample a task from balance? Share of the current task, and of an old one, at the prior's start, for replay that is spread evenly:
+
+# %%
+#| code-fold: true
+def shares(t, new, old):
+    "Weights of the current and of an old task at the start of the prior."
+    heads = torch.full((t,), old/t, dtype=torch.float64)
+    heads[-1] += new
+    w = task_weights(heads, torch.zeros(t, dtype=torch.float64))
+    return f'{w[-1]:.3f} : {w[0]:.3f}, head count {heads[-1]/heads.sum():.3f} : {heads[0]/heads.sum():.3f}'
+Markdown('\n'.join(['| setting | ER-ACE, current : old | DER++, current : old |', '|---|---|---|', *[f'| {name} | {shares(t, 10, 10)} | {shares(t, 10, 20)} |' for name, t in settings.items()]]))
+
+# %% [markdown]
+# The default corrects a little. [The next page](13_gradients.ipynb) shows why training hardly moves it.
+
+# %%
+#| label: fig-lost
+#| fig-cap: "Weight that no sample carries under the official rule, against the number of tasks seen."
+#| fig-alt: "The lost weight rises with the number of tasks: it passes a quarter at twenty tasks with ten replayed samples and stays below fifteen percent with twenty."
+#| classes: figcard
+fig, ax = plt.subplots()
+seen = np.arange(1, 31)
+for name, (replay, batch), color in (('ER-ACE: 10 new, 10 old', (10, 20), 'orange'), ('DER++: 10 new, 20 old', (20, 30), 'purple')):
+    ax.plot(seen, [100*expected_loss(int(t), replay, batch) for t in seen], color=COLORS[color], label=name)
+ax.set(xlabel='tasks seen', ylabel='lost weight 1 − S [%]')
+ax.legend();
+
+# %% [markdown]
+# ## What if
+#
+# Predict first, then open.
+#
+# **1.** A batch holds one sample of an old task and nineteen of the new one, all of variance 1. Which weights make the larger error in the variance, head count or equal ones?
+#
+# <details><summary>Answer</summary>
+#
+# Equal ones: a half of the weight rests on a single sample, whose own variance is invisible. The bias of @eq-expected is $\frac14(1+\frac1{19})$ against $\frac1{20}$.
+#
+# </details>
+
+# %%
+rare, same = as64(1, 19), as64(0., 0.)
+[1 - expected_stats(w, rare, same, as64(1., 1.))[1].item() for w in (rare/20, as64(.5, .5))]
+
+# %% [markdown]
+# **2.** A layer after a ReLU has only positive inputs, one before it has inputs around zero. Which suffers more from lost weight?
+#
+# <details><summary>Answer</summary>
+#
+# The one with positive inputs: in @eq-shrunk the harm is $(1-S)\mu_p$, which is zero for $\mu_p=0$. There only the scale shrinks, by $\sqrt S$.
+#
+# </details>
+
+# %%
+[shrunk_stats(.8, mean, 1.) for mean in (2., 0.)]
+
+# %% [markdown]
+# **3.** The buffer is drawn twice as large a batch. Does the official rule lose more or less?
+#
+# <details><summary>Answer</summary>
+#
+# Less, and quickly: the chance to miss a task falls with the power $R$.
+#
+# </details>
+
+# %%
+[round(expected_loss(20, r, 10 + r), 4) for r in (10, 20, 40)]
+
+# %% [markdown]
+# ## Where it lives
+#
+# The functions are in `papers_nb.adab2n.weights`. [The layer](21_layer.ipynb) uses `task_weights`; the switch is its `absent_tasks`, the mixture its `uniform_mix`.

@@ -1,0 +1,353 @@
+# %% [markdown]
+# # A sample pays for the statistics in proportion to its weight
+#
+# > The gradient of a weighted batch norm in four lines, and why the learnable preference hardly learns.
+
+# %% [markdown]
+# Lyu et al. 2023 (AdaB²N): for the layer of the official code, `models/utils/adab2n.py`; statements and proofs are ours · 8 minutes · what you need first: [A weight for each task](12_weights.ipynb)
+
+# %%
+#| hide
+# !test -z "$COLAB_RELEASE_TAG" || pip install -q "papers_nb[run] @ git+https://github.com/OWNER/papers_nb"
+
+# %%
+#| default_exp adab2n.gradients
+
+# %%
+#| export
+import torch
+from torch import Tensor
+
+from papers_nb.errors import UserError
+
+# %%
+#| hide
+import numpy as np, sympy
+from torch.nn.functional import batch_norm
+from papers_nb.core.checks import Check, claim, raises
+from papers_nb.core.plots import COLORS, slider, theme
+theme()
+
+# %% [markdown]
+# ## The question
+#
+# A batch norm ties the samples of a batch together: move one, and the mean and the variance move, and with them every other output. If the samples have weights, how is that bill split? And the weights themselves come from a preference $\psi$ that is learnt by the same gradient descent as the network. How strong is the pull on it?
+#
+# A closed form answers both. It is also what makes the layer fast: [the layer](21_layer.ipynb) runs the function of this page.
+#
+# ## Two samples
+#
+# One channel, two samples 0 and 2, weights ¾ and ¼. The loss is the first output alone, and autograd differentiates:
+
+# %%
+x = torch.tensor([0., 2.], dtype=torch.float64, requires_grad=True)
+w = torch.tensor([.75, .25], dtype=torch.float64)
+m = (w*x).sum()
+v = (w*(x - m)**2).sum()
+y = (x - m)/v.sqrt()
+y[0].backward()
+m.item(), v.item(), x.grad
+
+
+# %% [markdown]
+# Zero for both? With two samples and weights that sum to one, the outputs are fixed: $-\sqrt{w_2/w_1}$ and $\sqrt{w_1/w_2}$, whatever the samples are. What goes directly to the first sample, $1/s$, is taken away again by the mean and the variance. The formula must know that.
+#
+# ## Symbols
+#
+# | symbol | in code | shape | meaning |
+# |---|---|---|---|
+# | $x_{ncp}$ | `x` | $(N,C,\dots)$ | input, $P$ positions a sample and channel |
+# | $w_n$, $\tilde w_n=w_n/P$ | `w` | $(N,)$ | weight of a sample, and of one of its positions |
+# | $S$ | | | $\sum_nw_n$, one unless weight is lost |
+# | $m_c,v_c$ | `m`, `v` | $(C,)$ | weighted mean and variance |
+# | $s$, $\hat x$ | | | $\sqrt{v+\epsilon}$, $(x-m)/s$ |
+# | $\gamma,\beta$ | `weight` | $(C,)$ | scale and shift, $y=\gamma\hat x+\beta$ |
+# | $g$ | `g` | as $x$ | gradient of the loss by $y$ |
+# | $g^m,g^v$ | `g_m`, `g_v` | $(C,)$ | gradient of the regulariser by $m$ and $v$ |
+# | $\bar x_{nc}$, $e_{nc}$ | `means`, `seconds` | $(N,C)$ | mean over a sample's positions of $x$, and of $(x-m)^2$ |
+#
+# ## Statement 1: four lines
+#
+# With $G=\sum g$ and $H=\sum g\hat x$ over samples and positions,
+#
+# $$\frac{\partial L}{\partial\beta}=G,\qquad\frac{\partial L}{\partial\gamma}=H,$$ {#eq-affine}
+#
+# $$
+# \begin{aligned}
+# \textcolor{#aa4499}{L_v}&=g^v-\frac{\gamma H}{2s^2},\\
+# \textcolor{#009e73}{L_m}&=g^m-\frac{\gamma G}{s}-2(1-S)\,m\,\textcolor{#aa4499}{L_v},
+# \end{aligned}
+# $$ {#eq-stats}
+#
+# $$\frac{\partial L}{\partial x_{ncp}}=\textcolor{#0072b2}{\frac\gamma s\,g}+\tilde w_n\bigl[\textcolor{#009e73}{L_m}+2(x-m)\,\textcolor{#aa4499}{L_v}\bigr],$$ {#eq-input}
+#
+# $$\frac{\partial L}{\partial w_n}=\sum_c\bigl[\textcolor{#009e73}{L_m}\,\bar x_{nc}+\textcolor{#aa4499}{L_v}\,e_{nc}\bigr].$$ {#eq-weight}
+#
+# In words: each sample gets what comes directly to it, the gradient of a norm with frozen statistics, and pays, **in proportion to its weight**, for having moved the mean and the variance.
+#
+# *Why.* The output depends on $v$ through $1/s$, and $\partial(1/s)/\partial v=-1/(2s^3)$; summed over all outputs that is $L_v$. It depends on $m$ directly, $-\gamma G/s$, and through $v$:
+#
+# $$
+# \begin{aligned}
+# \frac{\partial v}{\partial m}&=-2\sum\tilde w_n(x-m)\\
+# &=-2(m-Sm)=-2(1-S)\,m.
+# \end{aligned}
+# $$
+#
+# For $S=1$ the mean is the point around which the variance is smallest, and this vanishes; with lost weight it does not. Now $\partial m/\partial x_{ncp}=\tilde w_n$ and, at fixed $m$, $\partial v/\partial x_{ncp}=2\tilde w_n(x-m)$: that is @eq-input. Likewise $\partial m/\partial w_n=\bar x_n$ and, at fixed $m$, $\partial v/\partial w_n=e_n$: that is @eq-weight.
+#
+# The first term of @eq-input, together with $G$ and $H$, is what torch computes for a batch norm in eval mode. So one fused kernel and two multiply-adds do it all:
+
+# %%
+#| exports
+def norm_backward(
+    g: Tensor,       # gradient by the output, (N, C, ...)
+    x: Tensor,       # input, (N, C, ...)
+    w: Tensor,       # weight of each sample, (N,)
+    means: Tensor,   # x̄, mean of each sample and channel, (N, C)
+    seconds: Tensor, # e, mean of (x - m)² of each sample and channel, (N, C)
+    m: Tensor,       # weighted mean, (C,)
+    v: Tensor,       # weighted variance, (C,)
+    weight: Tensor,  # γ, (C,)
+    g_m: Tensor,     # gradient by m from elsewhere, (C,)
+    g_v: Tensor,     # gradient by v from elsewhere, (C,)
+    eps: float=1e-5, # ε
+)->tuple[Tensor, Tensor, Tensor, Tensor]: # gradients by x, w, γ and β
+    "Gradients of a batch norm whose samples have weights. Source: ours, for the layer of official code, `models/utils/adab2n.py`."
+    if w.shape != x.shape[:1]: raise UserError(f'w of shape {tuple(w.shape)}: one weight for each of the {len(x)} samples')
+    s2, column = v + eps, lambda a: a.view(*a.shape, *[1]*(x.dim() - 2))
+    dx, H, G = torch.ops.aten.native_batch_norm_backward(g, x, weight, m, v, None, None, False, eps, [True]*3)
+    L_v = g_v - weight*H/(2*s2)
+    L_m = g_m - weight*G/s2.sqrt() - 2*(1 - w.sum())*m*L_v
+    share = (w*len(x)*len(m)/x.numel())[:, None]
+    dx.addcmul_(x, column(2*share*L_v).to(x.dtype)).add_(column(share*(L_m - 2*m*L_v)))
+    return dx, (means*L_m + seconds*L_v).sum(1), H, G
+
+
+# %% [markdown]
+# The two samples again. The direct part is $1/s=1/\sqrt{0.75}$ for the first and nothing for the second; what is left is zero:
+
+# %%
+col = lambda *a: torch.tensor(a, dtype=torch.float64)[:, None]
+one, none = torch.ones(1, dtype=torch.float64), torch.zeros(1, dtype=torch.float64)
+xs, m, v = x.detach()[:, None], m.detach()[None], v.detach()[None]
+dx, dw, dgamma, dbeta = norm_backward(col(1., 0.), xs, w, xs, (xs - m)**2, m, v, one, none, none, eps=0.)
+dx.flatten().tolist(), 1/v.sqrt().item()
+
+# %%
+raises(norm_backward, xs, xs, w[:1], xs, xs, m, v, one, none, none)
+
+
+# %% [markdown]
+# ## Statement 2: the pull on the preference
+#
+# Let $p_k=\partial L/\partial\pi_k$, which is the mean of @eq-weight over the samples of task $k$, and 0 for a task without samples. Then
+#
+# $$\frac{\partial L}{\partial\psi_j}=\textcolor{#b35900}{\frac{\alpha_j}{A+N}}\Bigl(p_j-\sum_k\pi_kp_k\Bigr).$$ {#eq-preference}
+#
+# *Why.* Of $\pi_k=(N_k+\alpha_k)/(N+A)$ with $\alpha_j=e^{\psi_j}$ the derivative is $\partial\pi_k/\partial\psi_j=\frac{\alpha_j}{A+N}(\delta_{kj}-\pi_k)$. With equal weights mixed in, it is $(1-c)$ times that.
+#
+# Written out, $p_j=\sum_c[L_m\bar x^{(j)}+L_ve^{(j)}]$ with the task's own mean and second moment, and $\sum_k\pi_kp_k=\sum_c[L_mm+L_vv]$: the pull on a task is **how its statistics differ from the batch's**, times $\textcolor{#b35900}{\alpha_j/(A+N)}$. At the start, with five tasks and twenty samples, that factor is 1/25.
+
+# %%
+#| exports
+def preference_gradient(
+    p: Tensor,                 # gradient by π, 0 for a task without samples, (t,)
+    counts: Tensor,            # N, samples of each task, (t,)
+    log_concentration: Tensor, # ψ, (t,)
+)->Tensor: # gradient by ψ, (t,)
+    "How a loss pulls on the learnable preference, all tasks counted (the official rule). Source: ours."
+    alpha = log_concentration.exp()
+    total = alpha.sum() + counts.sum()
+    pi = (counts + alpha)/total
+    return alpha/total*(p - (pi*p).sum())
+
+
+# %%
+counts, psi = torch.tensor([2., 2, 2, 2, 12], dtype=torch.float64), torch.zeros(5, dtype=torch.float64)
+preference_gradient(torch.tensor([1., 0, 0, 0, 0], dtype=torch.float64), counts, psi)
+
+# %% [markdown]
+# A loss that would fall by one if the whole weight were taken from the first task pulls its preference by less than 0.04. With the learning rate of the network, .03, it takes nearly a thousand such steps, all in the same direction, to move $\psi$ by one. The values after real trainings are on [the results page](40_results.ipynb).
+#
+# ## Is it true?
+#
+# **The gradients**, by finite differences of a loss that uses everything, at $S=1$ and with lost weight; against torch's own batch norm; and where the answer is known.
+
+# %%
+rng = np.random.default_rng(0)
+X, GY, GAMMA, GM, GV = (rng.standard_normal(s) for s in ((5, 2, 3), (5, 2, 3), 2, 2, 2))
+
+def loss_of(x, w, gamma, beta, eps=1e-5):
+    "Sum of g y, of g_m m and of g_v v, written with loops' own sums."
+    m = sum(w[n]*x[n].mean(1) for n in range(5))
+    v = sum(w[n]*((x[n] - m[:, None])**2).mean(1) for n in range(5))
+    y = gamma[:, None]*(x - m[:, None])/np.sqrt(v + eps)[:, None] + beta[:, None]
+    return (GY*y).sum() + (GM*m).sum() + (GV*v).sum()
+
+def by_differences(w, h=1e-5):
+    "Central differences by every input, weight, scale and shift."
+    at, found = [X.copy(), np.array(w), GAMMA.copy(), np.zeros(2)], []
+    for a in at:
+        for i in np.ndindex(a.shape):
+            old, sides = a[i], []
+            for a[i] in (old + h, old - h): sides.append(loss_of(*at))
+            a[i] = old
+            found.append((sides[0] - sides[1])/(2*h))
+    return found
+
+full, lossy = (.1, .3, .2, .25, .15), (.1, .3, .2, .1, .15)
+by_differences(full)[:3]
+
+
+# %%
+def closed_form(f, w, g_m=GM, g_v=GV, gy=GY, x=X, gamma=GAMMA):
+    "The function under test on the same numbers, flat."
+    x, w, gy, gamma, g_m, g_v = (torch.from_numpy(np.asarray(a, dtype=float)) for a in (x, w, gy, gamma, g_m, g_v))
+    means = x.mean(2)
+    m = w @ means
+    seconds = ((x - m[:, None])**2).mean(2)
+    return torch.cat([t.flatten() for t in f(gy, x, w, means, seconds, m, w @ seconds, gamma, g_m, g_v)])
+
+closed_form(norm_backward, full)[:3]
+
+
+# %%
+def from_torch(x=X, gy=GY, gamma=GAMMA):
+    "Gradients by input, scale and shift of torch's batch norm in training mode."
+    x, gamma, beta = (torch.tensor(a, requires_grad=True) for a in (x, gamma, np.zeros(2)))
+    y = batch_norm(x, None, None, gamma, beta, training=True, eps=1e-5)
+    return torch.cat([t.flatten() for t in torch.autograd.grad((y*torch.from_numpy(gy)).sum(), (x, gamma, beta))])
+
+even, zero = (.2,)*5, np.zeros(2)
+without_w = lambda t: torch.cat([t[:30], t[35:]])
+
+# %%
+#| code-fold: true
+#| code-summary: "The claim, its routes and its edits"
+shifted = lambda f: closed_form(f, even, zero, zero, np.ones((5, 2, 3)))[:30]
+alone = lambda f: closed_form(f, (0., 0., 1., 0., 0.), zero, zero)[[0, 1, 29]]
+claim('adab2n.norm_backward', 'Each sample gets $\\frac\\gamma sg$ and pays $\\tilde w_n[L_m+2(x-m)L_v]$ for the statistics.', of=norm_backward, source='ours',
+    checks=[
+        Check('finite differences', lambda f: torch.cat([closed_form(f, full), closed_form(f, lossy)]), lambda: [*by_differences(full), *by_differences(lossy)], 1e-7, 'central differences with step 1e-5: its square times third derivatives of some hundreds, over six'),
+        Check('trusted implementation', lambda f: without_w(closed_form(f, even, zero, zero)), from_torch, 1e-12, 'float64; equal weights, torch.nn.functional.batch_norm'),
+        Check('limit', lambda f: torch.cat([shifted(f), alone(f)]), lambda: [0.]*30 + [*(GAMMA[0]*GY[0, 0, :2]/np.sqrt(X[2, 0].var() + 1e-5)), GAMMA[1]*GY[4, 1, 2]/np.sqrt(X[2, 1].var() + 1e-5)], 1e-12,
+              'a shift of all outputs comes from no input; a sample without weight pays nothing')],
+    mutants=[(' - 2*(1 - w.sum())*m*L_v', ''), ('weight*H/(2*s2)', 'weight*H/s2'), ('weight*G/s2.sqrt()', 'weight*G/s2'), ('2*share*L_v', 'share*L_v'), ('means*L_m + seconds*L_v', 'means*L_m'), ('L_m - 2*m*L_v', 'L_m + 2*m*L_v')])
+
+
+# %% [markdown]
+# **The pull on the preference**, by SymPy, by finite differences, and for a loss that does not care.
+
+# %%
+def by_sympy(p, counts, alpha):
+    "Derivative of Σ p π by each ψ, symbolically."
+    symbols = sympy.symbols(f'psi0:{len(p)}')
+    total = sum(counts) + sum(map(sympy.exp, symbols))
+    value = sum(pk*(nk + sympy.exp(s))/total for pk, nk, s in zip(p, counts, symbols))
+    return [float(sympy.diff(value, s).subs({t: sympy.log(a) for t, a in zip(symbols, alpha)})) for s in symbols]
+
+by_sympy((1, -2, 0), (3, 1, 0), (1, 2, sympy.Rational(1, 2)))
+
+
+# %%
+def by_steps(p, counts, psi, h=1e-5):
+    "Central differences of Σ p π by each ψ."
+    def value(psi):
+        total = sum(counts) + sum(np.exp(psi))
+        return sum(pk*(nk + np.exp(s))/total for pk, nk, s in zip(p, counts, psi))
+    return [(value(psi + h*e) - value(psi - h*e))/(2*h) for e in np.eye(len(psi))]
+
+by_steps((1., -2., 0.), (3, 1, 0), np.log([1, 2, .5]))
+
+# %%
+#| code-fold: true
+#| code-summary: "The claim, its routes and its edits"
+as64 = lambda *a: torch.tensor(a, dtype=torch.float64)
+steps_at = ((.3, 2., -1., .7), (6, 2, 0, 4), np.array([.2, -.4, .6, 0.]))
+claim('adab2n.preference_gradient', 'The loss pulls on $\\psi_j$ with $\\frac{\\alpha_j}{A+N}(p_j-\\sum_k\\pi_kp_k)$.', of=preference_gradient, source='ours',
+    checks=[
+        Check('algebra', lambda f: f(as64(1, -2, 0), as64(3, 1, 0), as64(1, 2, .5).log()), lambda: by_sympy((1, -2, 0), (3, 1, 0), (1, 2, sympy.Rational(1, 2))), 1e-14, 'exact, then rounded to float64'),
+        Check('finite differences', lambda f: f(*map(lambda a: as64(*a), steps_at)), lambda: by_steps(*steps_at), 1e-9, 'central differences with step 1e-5'),
+        Check('limit', lambda f: [*f(as64(2, 2, 2), as64(1, 5, 0), as64(.3, 0, -1)), *f(as64(4, 0), as64(0, 0), as64(0, 0))], lambda: [0, 0, 0, 1., -1.], 1e-14, 'a loss that asks for nothing; no samples and two even tasks: 4·½·(1−½)')],
+    mutants=[('alpha/total*', 'alpha*'), ('(p - (pi*p).sum())', '(p + (pi*p).sum())'), ('alpha.sum() + counts.sum()', 'counts.sum()'), ('pi*p', 'p')])
+
+# %% [markdown]
+# ## Picture
+#
+# Ten samples of one channel, the last one of an old task, alone. All outputs are pushed up by the same amount except the last, which is pushed down. The slider moves the weight of the lone sample; the others share the rest.
+
+# %%
+#| hide
+xs = torch.from_numpy(np.r_[np.linspace(.5, 3.5, 9), -2.])[:, None]
+push = torch.ones(10, 1, dtype=torch.float64)
+push[-1] = -1
+def bill(lone, ax):
+    "What each sample gets directly, and what is left after it has paid."
+    w = torch.full((10,), (1 - lone)/9, dtype=torch.float64)
+    w[-1] = lone
+    m = w @ xs
+    second = (xs - m)**2
+    v = w @ second
+    total = norm_backward(push, xs, w, xs, second, m, v, one, none, none)[0].flatten()
+    ax.bar(np.arange(10) - .2, (push/v.sqrt()).flatten(), .38, color=COLORS['sky'], label='directly, γg/s')
+    ax.bar(np.arange(10) + .2, total, .38, color=COLORS['blue'], label='after paying')
+    ax.set(xlabel='sample, by value; the last is the old one', ylabel='gradient', xticks=range(10), ylim=(-1.1, 1.1))
+    ax.legend(loc='lower left')
+
+
+# %%
+#| label: fig-bill
+#| fig-cap: "Gradient that reaches each sample, before (light) and after (dark) it has paid for mean and variance. The slider moves the weight of the lone old sample."
+#| echo: false
+slider('weight of the old sample', [.01, .05, .1, .2, .35, .5], bill,
+    'The larger the weight of the old sample, the more of its push is taken back: at a hundredth it keeps nine tenths of it, at a half only half.', start=.1)
+
+
+# %% [markdown]
+# A sample with much weight is a large part of the standard by which it is measured, and so can hardly move relative to it. Balance has this second price, besides the larger bias of the variance.
+#
+# ## What if
+#
+# Predict first, then open.
+#
+# **1.** The weights are doubled, all of them. What happens to the outputs if $\epsilon=0$? (Then $S=2$.)
+#
+# <details><summary>Answer</summary>
+#
+# They change: with $S\ne1$ the mean is $2\mu_p$, no longer in the middle, and the scale is wrong too. A weighted norm is not a ratio in which a common factor cancels.
+#
+# </details>
+
+# %%
+def normalised(w):
+    "The numbers 0, 1 and 5, normalised with weights."
+    x = as64(0., 1., 5.)
+    m = (w*x).sum()
+    return (x - m)/(w*(x - m)**2).sum().sqrt()
+normalised(as64(.5, .25, .25)), normalised(2*as64(.5, .25, .25))
+
+# %% [markdown]
+# **2.** All tasks have the same mean and variance. What pulls on $\psi$?
+#
+# <details><summary>Answer</summary>
+#
+# On average nothing: $p_j$ is the same for all tasks up to sampling noise, and @eq-preference sees only differences.
+#
+# </details>
+#
+# **3.** The batch is ten times larger. Is $\psi$ pulled more or less?
+#
+# <details><summary>Answer</summary>
+#
+# Less: the factor is $\alpha_j/(A+N)$. A prior of a few imaginary samples has little to say about two hundred real ones.
+#
+# </details>
+
+# %%
+[round((1/(5 + n)), 4) for n in (20, 200)]
+
+# %% [markdown]
+# ## Where it lives
+#
+# `papers_nb.adab2n.gradients`. `norm_backward` is the backward pass of [the layer](21_layer.ipynb); how fast it is, against torch and against autograd, is measured in [the benchmark](50_bench.ipynb).

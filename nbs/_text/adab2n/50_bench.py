@@ -1,0 +1,201 @@
+# ---
+# skip_exec: true
+# ---
+
+# %% [markdown]
+# # What the layer costs
+#
+# > Time of the balanced norm against torch's batch norm, against its own plain reference, and inside a whole training step.
+
+# %% [markdown]
+# Ours · 4 minutes · what you need first: [the layer](21_layer.ipynb). Made by `make bench`, not by the tests: a time belongs to a machine, a ratio less so.
+
+# %%
+#| hide
+# !test -z "$COLAB_RELEASE_TAG" || pip install -q "papers_nb[run] @ git+https://github.com/OWNER/papers_nb"
+
+# %%
+#| hide
+import platform, time
+import numpy as np, torch, matplotlib.pyplot as plt
+from IPython.display import Markdown
+from torch import nn
+from papers_nb.adab2n.hosts import forward
+from papers_nb.adab2n.layer import AdaB2N, batch_tasks, end_task
+from papers_nb.adab2n.nets import norm_layer, resnet18
+from papers_nb.core.plots import COLORS, theme
+
+
+# %% [markdown]
+# ## How it is measured
+#
+# All candidates do the same work in turn, again and again, so that a busy moment of the machine hits all of them. What is reported is the median of the ratios within a turn, with the middle half of them in brackets. One thread, 32-bit floats, a training step is forward and backward, the regulariser included.
+
+# %%
+def turns(candidates, repeats=25, warm=3):
+    "Seconds of every candidate in every turn, (repeats,) each."
+    found = {name: [] for name in candidates}
+    for _ in range(repeats + warm):
+        for name, f in candidates.items():
+            start = time.perf_counter()
+            f()
+            found[name].append(time.perf_counter() - start)
+    return {name: np.array(v[warm:]) for name, v in found.items()}
+
+def ratio(a, b):
+    "Median of the ratios within a turn, and their middle half."
+    low, mid, high = np.percentile(a/b, (25, 50, 75))
+    return f'{mid:.2f} ({low:.2f} to {high:.2f})'
+
+torch.set_num_threads(1)
+theme()
+Markdown(f'{platform.processor() or platform.machine()}, one thread, torch {torch.__version__}; 25 turns after 3 that do not count.')
+
+# %% [markdown]
+# ## One layer
+#
+# The five shapes are those of ResNet-18 on 32×32 images with ten or twenty samples, and one large batch. The candidates first have to give the same: the layer as batch norm in the first task, the fused layer as its reference in the third.
+
+# %%
+SHAPES = [(10, 64, 32, 32), (20, 64, 32, 32), (20, 128, 16, 16), (20, 512, 4, 4), (128, 64, 32, 32)]
+
+def layer(channels, done=2, **kw):
+    "A layer that has seen tasks end."
+    made = AdaB2N(channels, tasks=5, **kw)
+    for _ in range(done): end_task(made)
+    return made
+
+def step(norm, x, up, ids=None):
+    "Forward and backward of one norm; the gradient by its input."
+    x.grad = None
+    with batch_tasks(norm, ids if ids is not None else torch.zeros(len(x), dtype=torch.int64)) as gaps: y = norm(x)
+    loss = (y*up).sum()
+    (loss + .1*gaps[0] if gaps else loss).backward()
+    return y.detach(), x.grad
+
+torch.manual_seed(0)
+x, up, ids = torch.randn(20, 8, 6, 6, requires_grad=True), torch.randn(20, 8, 6, 6), torch.arange(20) % 3
+pairs = [(step(nn.BatchNorm2d(8), x, up), step(layer(8, 0), x, up)), (step(layer(8), x, up, ids), step(layer(8, fused=False), x, up, ids))]
+{'as batch norm': (pairs[0][0][0] - pairs[0][1][0]).abs().max().item() < 1e-5, 'as the reference': max((a - b).abs().max().item() for a, b in zip(*pairs[1])) < 1e-5}
+
+
+# %% [markdown]
+# The floor is what cannot be avoided if every number is read and written once: one multiplication of the map forward, one multiply-add backward.
+
+# %%
+def floor(x, up, out=None):
+    "One pass forward and one backward over a map."
+    y = x.detach()*2.
+    return torch.addcmul(up, x.detach(), y)
+
+times = {}
+for shape in SHAPES:
+    x, up, ids = torch.randn(shape, requires_grad=True), torch.randn(shape), torch.arange(shape[0]) % 3
+    bn, fused, plain = nn.BatchNorm2d(shape[1]), layer(shape[1]), layer(shape[1], fused=False)
+    times[shape] = turns({'floor': lambda: floor(x, up), 'bn': lambda: step(bn, x, up), 'fused': lambda: step(fused, x, up, ids), 'plain': lambda: step(plain, x, up, ids)})
+
+# %%
+#| label: tbl-layer
+#| tbl-cap: "Forward and backward of one layer, eager."
+rows = [f'| {s} | {1e3*np.median(t["bn"]):.2f} ms | {ratio(t["floor"], t["bn"])} | **{ratio(t["fused"], t["bn"])}** | {ratio(t["plain"], t["bn"])} | {ratio(t["plain"], t["fused"])} |' for s, t in times.items()]
+Markdown('\n'.join(['| shape | batch norm | floor : batch norm | fused : batch norm | reference : batch norm | reference : fused |', '|---|---|---|---|---|---|', *rows]))
+
+# %%
+#| label: fig-layer
+#| fig-cap: "Time of a training step of one layer in units of torch's batch norm; bars span the middle half of the turns."
+#| fig-alt: "The fused layer costs about as much as torch's batch norm at every shape, the plain reference several times as much."
+#| classes: figcard
+fig, ax = plt.subplots()
+for i, (name, color) in enumerate((('fused', 'blue'), ('plain', 'orange'))):
+    q = np.array([np.percentile(t[name]/t['bn'], (25, 50, 75)) for t in times.values()])
+    ax.bar(np.arange(5) + .38*i - .19, q[:, 1], .36, color=COLORS[color], label={'fused': 'AdaB²N, fused', 'plain': 'AdaB²N, reference'}[name])
+    ax.errorbar(np.arange(5) + .38*i - .19, q[:, 1], [q[:, 1] - q[:, 0], q[:, 2] - q[:, 1]], fmt='none', color='black', capsize=2, lw=.8)
+ax.axhline(1, color=COLORS['grey'], lw=1)
+ax.set(xticks=range(5), xticklabels=['×'.join(map(str, s)) for s in SHAPES], ylabel='time : batch norm', xlabel='shape (N×C×H×W)')
+ax.tick_params(axis='x', labelsize=8)
+ax.legend();
+
+# %% [markdown]
+# In eval mode the layer calls the very kernel that torch's batch norm calls:
+
+# %%
+#| label: tbl-eval
+#| tbl-cap: "Forward in eval mode, without gradient."
+evals = {}
+with torch.no_grad():
+    for shape in SHAPES:
+        x, bn, ours = torch.randn(shape), nn.BatchNorm2d(shape[1]).eval(), layer(shape[1]).eval()
+        evals[shape] = turns({'bn': lambda: bn(x), 'ours': lambda: ours(x)}, repeats=100)
+Markdown('\n'.join(['| shape | batch norm | AdaB²N : batch norm |', '|---|---|---|', *[f'| {s} | {1e3*np.median(t["bn"]):.3f} ms | {ratio(t["ours"], t["bn"])} |' for s, t in evals.items()]]))
+
+# %% [markdown]
+# ## Compiled
+#
+# `torch.compile` fuses the reference by itself. Is the closed form still worth its lines?
+
+# %%
+compiled = {}
+for shape in SHAPES:
+    x, up, ids = torch.randn(shape, requires_grad=True), torch.randn(shape), torch.arange(shape[0]) % 3
+    norms = {'bn': nn.BatchNorm2d(shape[1]), 'fused': layer(shape[1]), 'plain': layer(shape[1], fused=False)}
+    def compiled_step(norm, faster, x=x, up=up, ids=ids):
+        "As `step`, with the forward of the norm compiled."
+        x.grad = None
+        with batch_tasks(norm, ids) as gaps: y = faster(x)
+        loss = (y*up).sum()
+        (loss + .1*gaps[0] if gaps else loss).backward()
+    compiled[shape] = turns({k: lambda n=n, c=torch.compile(n): compiled_step(n, c) for k, n in norms.items()})
+
+# %%
+#| label: tbl-compiled
+#| tbl-cap: "Forward and backward of one layer, compiled."
+Markdown('\n'.join(['| shape | batch norm | fused : batch norm | reference : batch norm | reference : fused |', '|---|---|---|---|---|',
+    *[f'| {s} | {1e3*np.median(t["bn"]):.2f} ms | {ratio(t["fused"], t["bn"])} | {ratio(t["plain"], t["bn"])} | {ratio(t["plain"], t["fused"])} |' for s, t in compiled.items()]]))
+
+
+# %% [markdown]
+# ## A training step
+#
+# ResNet-18, ten new and ten old images of 32×32: forward, backward, and the step of plain SGD. *Separate* runs two forwards of ten, *joint* one of twenty.
+
+# %%
+def whole_step(name, joint, **kw):
+    "A closure that does one training step of ResNet-18."
+    torch.manual_seed(0)
+    net = resnet18(3, 10, norm_layer(name, 5, **kw))
+    end_task(net)
+    opt = torch.optim.SGD(net.parameters(), .01)
+    new, old, tasks = torch.randn(10, 3, 32, 32), torch.randn(10, 3, 32, 32), [torch.ones(10).long(), torch.zeros(10).long()]
+    def run():
+        "One step."
+        logits, gap = forward(net, [new, old], tasks, joint)
+        opt.zero_grad()
+        (torch.cat(logits).logsumexp(1).mean() + .1*gap).backward()
+        opt.step()
+    return run
+
+steps = turns({'separate': whole_step('bn-separate', False), 'joint': whole_step('bn-joint', True), 'fused': whole_step('adab2n', True), 'plain': whole_step('adab2n', True, fused=False)}, repeats=20, warm=2)
+
+# %%
+#| label: tbl-step
+#| tbl-cap: "A whole training step of ResNet-18."
+names = {'separate': 'batch norm, two forwards', 'joint': 'batch norm, one forward', 'fused': 'AdaB²N, fused, one forward', 'plain': 'AdaB²N, reference, one forward'}
+Markdown('\n'.join(['| norm | seconds | in units of batch norm, one forward |', '|---|---|---|', *[f'| {names[k]} | {np.median(t):.3f} | {ratio(t, steps["joint"])} |' for k, t in steps.items()]]))
+
+
+# %% [markdown]
+# ## What this says
+
+# %%
+#| code-fold: true
+def mid(a, b): return np.median(a/b)
+large = [s for s in SHAPES if s != (20, 512, 4, 4)]
+goals = {'fused ≤ 1.3 × batch norm at the large maps': max(mid(times[s]['fused'], times[s]['bn']) for s in large) <= 1.3,
+         'fused ≤ 1.9 × batch norm at 20×512×4×4': mid(times[(20, 512, 4, 4)]['fused'], times[(20, 512, 4, 4)]['bn']) <= 1.9,
+         'eval within 5 % of batch norm at the large maps': max(mid(evals[s]['ours'], evals[s]['bn']) for s in large) <= 1.05,
+         'fused at least 1.3 × faster than the reference, eager': min(mid(t['plain'], t['fused']) for t in times.values()) >= 1.3,
+         'the same, compiled': min(mid(t['plain'], t['fused']) for t in compiled.values()) >= 1.3}
+Markdown('\n'.join(['| goal | reached |', '|---|---|', *[f'| {k} | {"yes" if v else "no"} |' for k, v in goals.items()]]))
+
+# %% [markdown]
+# The fused layer is the default: it is what makes the eager layer cost no more than a batch norm. Where a compiler fuses the reference by itself, the closed form gains less, as the table above says, and loses nothing. On a GPU none of this was measured.
