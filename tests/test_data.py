@@ -184,3 +184,62 @@ def test_crop_flip_equals_one_image_at_a_time(n, c, side, pad, flip, seed):
     for image, big in zip(out, padded):
         views = [v for i in range(2 * pad + 1) for j in range(2 * pad + 1) for w in [big[:, i:i + side, j:j + side]] for v in ([w, w.flip(2)] if flip else [w])]
         assert any(torch.equal(image, v) for v in views)
+
+
+# ---- a set that the user supplies ----
+
+def supply(root, dtype=np.uint8, flip=False, n=6):
+    """A tiny Mini-ImageNet in its own format."""
+    folder = root / "miniimagenet"
+    folder.mkdir(exist_ok=True)
+    for split, size in (("train", n), ("test", 2)):
+        rng = np.random.default_rng(size)
+        x, y = rng.integers(0, 256, (size, 84, 84, 3), dtype=np.uint8), rng.integers(0, 100, size)
+        order = slice(None, None, -1) if flip else slice(None)
+        np.save(folder / f"{split}_x.npy", (x if dtype == np.uint8 else (x / 255).astype(dtype))[order])
+        np.save(folder / f"{split}_y.npy", y[order])
+    return folder
+
+
+def test_a_supplied_set_is_the_same_in_any_order_and_as_bytes_or_floats(tmp_path, monkeypatch):
+    monkeypatch.setenv("PAPERS_NB_CACHE", str(tmp_path))
+    seen = set()
+    for dtype, flip in ((np.uint8, False), (np.float32, False), (np.float64, True)):
+        supply(tmp_path, dtype, flip)
+        x, y = data.load("miniimagenet", "train")
+        assert x.dtype == y.dtype == np.uint8 and x.shape == (6, 84, 84, 3)
+        seen.add((x.tobytes(), y.tobytes(), data.checksum("miniimagenet")))
+    assert len(seen) == 1
+    supply(tmp_path, n=7)
+    assert data.checksum("miniimagenet") not in {s[2] for s in seen}, "other content, same checksum"
+    assert [f.name for f in data.fetch("miniimagenet")] == ["train_x.npy", "train_y.npy", "test_x.npy", "test_y.npy"]
+
+
+@pytest.mark.parametrize("break_it,words", [
+    (lambda f: (f / "test_y.npy").unlink(), "missing: test_y.npy"),
+    (lambda f: np.save(f / "train_x.npy", np.zeros((6, 32, 32, 3), np.uint8)), r"shape \(6, 32, 32, 3\); images of shape \(N, 84, 84, 3\)"),
+    (lambda f: np.save(f / "train_x.npy", np.zeros((0, 84, 84, 3), np.uint8)), r"shape \(0, 84, 84, 3\)"),
+    (lambda f: np.save(f / "train_x.npy", np.full((6, 84, 84, 3), 3.)), "from 3.0 to 3.0; bytes, or numbers from 0 to 1"),
+    (lambda f: np.save(f / "train_x.npy", np.full((6, 84, 84, 3), np.nan)), "numbers from 0 to 1"),
+    (lambda f: np.save(f / "train_x.npy", np.zeros((6, 84, 84, 3), np.int64)), "int64"),
+    (lambda f: np.save(f / "train_x.npy", np.array([None] * 6), allow_pickle=True), "not a whole .npy file"),
+    (lambda f: (f / "train_x.npy").write_bytes((f / "train_x.npy").read_bytes()[:5000]), "not a whole .npy file"),
+    (lambda f: np.save(f / "train_y.npy", np.zeros(5, int)), "one label for each of 6"),
+    (lambda f: np.save(f / "train_y.npy", np.full(6, 100)), "from 100 to 100; whole numbers from 0 to 99"),
+    (lambda f: np.save(f / "train_y.npy", np.zeros(6)), "float64")])
+def test_a_malformed_supplied_set_is_refused(tmp_path, monkeypatch, break_it, words):
+    monkeypatch.setenv("PAPERS_NB_CACHE", str(tmp_path))
+    break_it(supply(tmp_path))
+    with pytest.raises(UserError, match=words):
+        data.load("miniimagenet", "train")
+    with pytest.raises(UserError, match=words):
+        data.checksum("miniimagenet")
+
+
+def test_a_supplied_set_cuts_into_tasks(tmp_path, monkeypatch):
+    from papers_nb.adab2n.data import inputs, split
+    monkeypatch.setenv("PAPERS_NB_CACHE", str(tmp_path))
+    supply(tmp_path)
+    tasks = split("miniimagenet", 20, seed=1)
+    assert tasks.per_task == 5 and tasks.x.shape == (6, 3, 84, 84)
+    assert inputs(tasks.x, "miniimagenet", torch.Generator().manual_seed(0)).shape == (6, 3, 84, 84)

@@ -17,7 +17,7 @@ def papermill(*args, cwd=None):
 
 @pytest.mark.parametrize("flags,words", [
     (["-p", "sed", "1"], "unknown parameter 'sed', did you mean 'seed'?; the notebook takes data: one of"),
-    (["-p", "norm", "bn"], "parameter norm='bn' does not fit norm: one of ['bn-separate', 'bn-joint', 'adab2n']"),
+    (["-p", "norm", "bn"], "parameter norm='bn' does not fit norm: one of ['bn-separate', 'bn-joint', 'cma-joint', "),
     (["-p", "x=1; print('pwned') #", "5"], "unknown parameter \"x=1; print('pwned') #\""),
     (["-p", "augment", "yes"], "parameter augment='yes' does not fit augment: bool")])
 def test_a_wrong_parameter_stops_before_a_kernel_starts(tmp_path, run_root, flags, words):

@@ -12,7 +12,6 @@
 
 # %%
 #| hide
-import json
 import numpy as np, matplotlib.pyplot as plt
 from IPython.display import Markdown
 from papers_nb import runs

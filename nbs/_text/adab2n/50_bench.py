@@ -83,16 +83,22 @@ pairs = [(step(nn.BatchNorm2d(8), x, up), step(layer(8, 0), x, up)), (step(layer
 # The floor is what cannot be avoided if every number is read and written once: one multiplication of the map forward, one multiply-add backward.
 
 # %%
-def floor(x, up, out=None):
+def floor(x, up):
     "One pass forward and one backward over a map."
     y = x.detach()*2.
     return torch.addcmul(up, x.detach(), y)
 
-times = {}
-for shape in SHAPES:
-    x, up, ids = torch.randn(shape, requires_grad=True), torch.randn(shape), torch.arange(shape[0]) % 3
+def inputs(shape):
+    "An input, a gradient by the output, and task ids of three tasks."
+    return torch.randn(shape, requires_grad=True), torch.randn(shape), torch.arange(shape[0]) % 3
+
+def eager(shape):
+    "The candidates for one shape."
+    x, up, ids = inputs(shape)
     bn, fused, plain = nn.BatchNorm2d(shape[1]), layer(shape[1]), layer(shape[1], fused=False)
-    times[shape] = turns({'floor': lambda: floor(x, up), 'bn': lambda: step(bn, x, up), 'fused': lambda: step(fused, x, up, ids), 'plain': lambda: step(plain, x, up, ids)})
+    return {'floor': lambda: floor(x, up), 'bn': lambda: step(bn, x, up), 'fused': lambda: step(fused, x, up, ids), 'plain': lambda: step(plain, x, up, ids)}
+
+times = {shape: turns(eager(shape)) for shape in SHAPES}
 
 # %%
 #| label: tbl-layer
@@ -121,11 +127,11 @@ ax.legend();
 # %%
 #| label: tbl-eval
 #| tbl-cap: "Forward in eval mode, without gradient."
-evals = {}
-with torch.no_grad():
-    for shape in SHAPES:
-        x, bn, ours = torch.randn(shape), nn.BatchNorm2d(shape[1]).eval(), layer(shape[1]).eval()
-        evals[shape] = turns({'bn': lambda: bn(x), 'ours': lambda: ours(x)}, repeats=100)
+def in_eval(shape):
+    "Forward of both norms in eval mode."
+    x, bn, ours = torch.randn(shape), nn.BatchNorm2d(shape[1]).eval(), layer(shape[1]).eval()
+    return {'bn': lambda: bn(x), 'ours': lambda: ours(x)}
+with torch.no_grad(): evals = {shape: turns(in_eval(shape), repeats=100) for shape in SHAPES}
 Markdown('\n'.join(['| shape | batch norm | AdaB²N : batch norm |', '|---|---|---|', *[f'| {s} | {1e3*np.median(t["bn"]):.3f} ms | {ratio(t["ours"], t["bn"])} |' for s, t in evals.items()]]))
 
 # %% [markdown]
@@ -134,17 +140,23 @@ Markdown('\n'.join(['| shape | batch norm | AdaB²N : batch norm |', '|---|---|-
 # `torch.compile` fuses the reference by itself. Is the closed form still worth its lines?
 
 # %%
-compiled = {}
-for shape in SHAPES:
-    x, up, ids = torch.randn(shape, requires_grad=True), torch.randn(shape), torch.arange(shape[0]) % 3
-    norms = {'bn': nn.BatchNorm2d(shape[1]), 'fused': layer(shape[1]), 'plain': layer(shape[1], fused=False)}
-    def compiled_step(norm, faster, x=x, up=up, ids=ids):
-        "As `step`, with the forward of the norm compiled."
+def compiled_step(norm, x, up, ids):
+    "As `step`, with the forward of the norm compiled."
+    faster = torch.compile(norm)
+    def run():
+        "One step."
         x.grad = None
         with batch_tasks(norm, ids) as gaps: y = faster(x)
         loss = (y*up).sum()
         (loss + .1*gaps[0] if gaps else loss).backward()
-    compiled[shape] = turns({k: lambda n=n, c=torch.compile(n): compiled_step(n, c) for k, n in norms.items()})
+    return run
+
+def by_compiler(shape):
+    "The candidates for one shape, compiled."
+    given = inputs(shape)
+    return {name: compiled_step(norm, *given) for name, norm in {'bn': nn.BatchNorm2d(shape[1]), 'fused': layer(shape[1]), 'plain': layer(shape[1], fused=False)}.items()}
+
+compiled = {shape: turns(by_compiler(shape)) for shape in SHAPES}
 
 # %%
 #| label: tbl-compiled

@@ -17,6 +17,7 @@
 #| export
 import hashlib, io, os, pickle, tarfile, zipfile, zlib
 from dataclasses import dataclass, field
+from functools import lru_cache
 from importlib import import_module
 from pathlib import Path, PurePosixPath
 
@@ -188,15 +189,15 @@ class Card:
     classes: int                     # number of labels
     mean: tuple[float, ...]          # of each channel, in units of `scale`
     std: tuple[float, ...]           # likewise
-    sums: dict[str, str]             # split → checksum as `content` computes it
-    sizes: dict[str, int]            # split → number of images
+    sums: dict[str, str]             # split → checksum as `content` computes it; empty if the set comes from the user
+    sizes: dict[str, int]            # split → number of images; empty if the set comes from the user
     licence: str                     # terms of use
     cite: str                        # whom to cite
-    url: str = ''                    # official address of the archive; '' if it comes with a package
+    url: str = ''                    # official address of the archive; '' if it comes with a package or from the user
     md5: str = ''                    # of the archive
     bytes: int = 0                   # of the archive
     scale: float = 255.              # largest pixel value
-    parts: dict[str, list[str]] = field(default_factory=dict) # split → members of the archive
+    parts: dict[str, list[str]] = field(default_factory=dict) # split → members of the archive, or files of the user
 
 
 # %%
@@ -214,7 +215,10 @@ CARDS = {
     'cifar100': Card('CIFAR-100', (32, 32, 3), 100, (.5071, .4867, .4408), (.2675, .2565, .2761), licence=CIFAR, cite=KRIZHEVSKY,
         sums={'train': '0fe9f36ba227a562f8fde7e2086e850730fe6c01bc58830ee6075584714a9bef', 'test': '52a89353ffbf7dbafeb428c17bc12bb383df2755c2509e80e24b7a3f68ae772e'}, sizes={'train': 50000, 'test': 10000},
         url='https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz', md5='eb9058c3a382ffc7106e4002c42a8d85', bytes=169_001_437,
-        parts={'train': ['cifar-100-python/train'], 'test': ['cifar-100-python/test']})}
+        parts={'train': ['cifar-100-python/train'], 'test': ['cifar-100-python/test']}),
+    'miniimagenet': Card('Mini-ImageNet', (84, 84, 3), 100, (.47313006, .44905752, .40378186), (.27292014, .26559181, .27953038), sums={}, sizes={},
+        licence='ImageNet terms: research only, no redistribution', cite='O. Vinyals et al., Matching Networks for One Shot Learning, NeurIPS 2016',
+        parts={split: [f'{split}_x.npy', f'{split}_y.npy'] for split in ('train', 'test')})}
 
 def card(
     name: str, # a data set
@@ -225,17 +229,24 @@ def card(
 
 def checksum(
     name: str, # a data set
-)->str: # one hash for all splits, from the card: nothing is read
-    "What a run stores as the identity of its data."
-    return hashlib.sha256(''.join(card(name).sums.values()).encode()).hexdigest()[:16]
+)->str: # one hash for all splits; from the card, or from the user's files
+    "What a run stores as the identity of its data. Source: ours."
+    sums = card(name).sums or _sums(name, tuple((f, f.stat().st_size, f.stat().st_mtime_ns) for f in fetch(name)))
+    return hashlib.sha256(''.join(sums.values()).encode()).hexdigest()[:16]
+
+@lru_cache
+def _sums(name, state):
+    "Checksums of what the user supplied, computed once for each state of the files."
+    return {split: content(*_supplied(name, split).values())[1] for split in card(name).parts}
 
 
 # %%
 #| code-fold: true
 #| label: tbl-cards
 #| tbl-cap: The data sets that every paper can ask for.
-rows = [f'| `{k}` | {c.title} | {c.sizes["train"]:,} + {c.sizes["test"]:,} | {c.shape[0]}×{c.shape[1]}×{c.shape[2]} | '
-        + (f'[archive]({c.url}), {c.bytes/1e6:.0f} MB' if c.url else 'with scikit-learn') + f' | {c.licence} |' for k, c in CARDS.items()]
+count = lambda c: f'{c.sizes["train"]:,} + {c.sizes["test"]:,}' if c.sizes else 'as you have them'
+rows = [f'| `{k}` | {c.title} | {count(c)} | {c.shape[0]}×{c.shape[1]}×{c.shape[2]} | '
+        + (f'[archive]({c.url}), {c.bytes/1e6:.0f} MB' if c.url else 'from you, below' if c.parts else 'with scikit-learn') + f' | {c.licence} |' for k, c in CARDS.items()]
 Markdown('\n'.join(['| name | set | train + test | image | obtained | terms |', '|---|---|---|---|---|---|', *rows]))
 
 # %%
@@ -273,12 +284,20 @@ def fetch(
 )->list[Path]: # its files in the cache; none for a set that comes with a package
     "Download, verify and unpack a data set unless it is there; raises `UserError` saying what to do by hand."
     c = card(name)
+    if c.parts and not c.url: return _present(name, c)
     files = [npz(name, split) for split in c.parts]
     if all(f.exists() for f in files): return files
     cache().mkdir(parents=True, exist_ok=True)
     with need('filelock', 'run').FileLock(cache()/f'{name}.lock'):
         if not all(f.exists() for f in files): _unpack_cifar(name, c, _download(c))
     return files
+
+def _present(name, c):
+    "The files that the user put into the cache."
+    wanted = [cache()/name/f for files in c.parts.values() for f in files]
+    if missing := [f.name for f in wanted if not f.exists()]:
+        raise UserError(f'{c.title} has to come from you ({c.licence}): put {", ".join(f.name for f in wanted)} into {wanted[0].parent}; missing: {", ".join(missing)}')
+    return wanted
 
 def _download(c):
     "The verified archive of a card, from the cache or from its official address."
@@ -320,6 +339,13 @@ def _digits(split):
     picked = np.concatenate([i[:int(.7*len(i))] if split == 'train' else i[int(.7*len(i)):] for i in shuffled])
     return {'x': x[picked], 'y': y[picked]}
 
+def _npz(name, c, split):
+    "The arrays that `fetch` stored."
+    try: arrays = dict(np.load(npz(name, split)))
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as e: raise UserError(f'{npz(name, split)} cannot be read ({e}); delete it to fetch the set again') from None
+    if not {'x', 'y'} <= arrays.keys() or arrays['x'].shape[1:] != c.shape: raise UserError(f'{npz(name, split)} does not hold images x of shape {c.shape} and labels y; delete it to fetch the set again')
+    return arrays
+
 def load(
     name: str,         # a data set
     split: str,        # train or test
@@ -327,13 +353,11 @@ def load(
 )->tuple[np.ndarray, np.ndarray]: # images uint8 (N, H, W, C) and labels uint8 (N,), in the order of `content`
     "One split of a data set, verified; fetched if it is not in the cache. Raises `UserError` if its content is not what the card says."
     c = card(name)
-    if split not in c.sums: raise UserError(f'split {split!r} of {name}: there are {", ".join(c.sums)}')
+    if split not in (splits := c.sums or c.parts): raise UserError(f'split {split!r} of {name}: there are {", ".join(splits)}')
     fetch(name)
-    try: arrays = dict(np.load(npz(name, split))) if c.parts else _digits(split)
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as e: raise UserError(f'{npz(name, split)} cannot be read ({e}); delete it to fetch the set again') from None
-    if not {'x', 'y'} <= arrays.keys() or arrays['x'].shape[1:] != c.shape: raise UserError(f'{npz(name, split)} does not hold images x of shape {c.shape} and labels y; delete it to fetch the set again')
+    arrays = _digits(split) if not c.parts else _npz(name, c, split) if c.url else _supplied(name, split)
     order, found = content(arrays['x'], arrays['y'])
-    if found != c.sums[split]: raise UserError(f'{npz(name, split)} does not hold {c.title} {split} (checksum {found[:8]}, expected {c.sums[split][:8]}); delete it to fetch the set again')
+    if found != c.sums.get(split, found): raise UserError(f'{npz(name, split)} does not hold {c.title} {split} (checksum {found[:8]}, expected {c.sums[split][:8]}); delete it to fetch the set again')
     if labels not in arrays: raise UserError(f'{name} has no labels {labels!r}; there are {", ".join(k for k in arrays if k != "x")}')
     return arrays['x'][order], arrays[labels][order]
 
@@ -350,6 +374,67 @@ x[0, ..., 0]
 
 # %%
 raises(load, 'digits', 'validation')
+
+
+# %% [markdown]
+# ## A set that only you have
+#
+# The pictures of Mini-ImageNet are ImageNet's and may not be passed on. Whoever has them puts four files, as the official code of AdaB²N reads them, into the folder `miniimagenet` of the cache (a link will do): images `(N, 84, 84, 3)` as bytes or as numbers from 0 to 1, labels from 0 to 99, about 500 and 100 a class. There is no checksum to hold them against; instead the checksum of what lies there becomes a part of every run's name.
+
+# %%
+#| exports
+def _supplied(name, split):
+    "Images as bytes and labels from the files of the user."
+    c, (images, labels) = card(name), (cache()/name/f for f in card(name).parts[split])
+    x, y = _npy(images), _npy(labels)
+    if x.shape[1:] != c.shape or not len(x): raise UserError(f'{images} holds an array of shape {x.shape}; images of shape (N, {", ".join(map(str, c.shape))}) are expected')
+    if y.shape != (len(x),): raise UserError(f'{labels} holds an array of shape {y.shape}; one label for each of {len(x)} images is expected')
+    if y.dtype.kind not in 'iu' or y.min() < 0 or y.max() >= c.classes: raise UserError(f'{labels} holds {y.dtype} from {y.min()} to {y.max()}; whole numbers from 0 to {c.classes - 1} are expected')
+    return {'x': np.concatenate([_as_bytes(x[i:i + 1000], images) for i in range(0, len(x), 1000)]), 'y': y.astype(np.uint8)}
+
+def _npy(file):
+    "One array on disk, mapped and never unpickled."
+    try: return np.load(file, mmap_mode='r', allow_pickle=False)
+    except (ValueError, OSError, EOFError) as e: raise UserError(f'{file} is not a whole .npy file of numbers ({e})') from None
+
+def _as_bytes(x, file):
+    "Images as bytes, from bytes or from numbers between 0 and 1."
+    if x.dtype == np.uint8: return np.asarray(x)
+    if x.dtype.kind != 'f' or not ((x >= 0) & (x <= 1)).all(): raise UserError(f'{file} holds {x.dtype} from {x.min()} to {x.max()}; bytes, or numbers from 0 to 1, are expected')
+    return np.rint(255*x).astype(np.uint8)
+
+
+# %%
+def put(split, x, y):
+    "Save the two files of a split as a user would."
+    for kind, array in (('x', x), ('y', y)): np.save(cache()/'miniimagenet'/f'{split}_{kind}.npy', array)
+
+def in_an_empty_cache(f):
+    "Call a function while the cache is a new folder, and name that folder no further."
+    before = os.environ.get('PAPERS_NB_CACHE')
+    with tempfile.TemporaryDirectory() as tmp:
+        os.environ['PAPERS_NB_CACHE'] = tmp
+        (Path(tmp)/'miniimagenet').mkdir()
+        try: return str(f()).replace(tmp, 'CACHE')
+        finally:
+            del os.environ['PAPERS_NB_CACHE']
+            if before is not None: os.environ['PAPERS_NB_CACHE'] = before
+
+in_an_empty_cache(lambda: raises(load, 'miniimagenet', 'train'))
+
+
+# %% [markdown]
+# Two pictures, as numbers from 0 to 1, and one label too many:
+
+# %%
+def two_pictures(labels):
+    "Put two pictures with some labels there and load them."
+    put('train', np.linspace(0, 1, 2*84*84*3).reshape(2, 84, 84, 3), np.array(labels))
+    put('test', np.zeros((1, 84, 84, 3), np.uint8), np.array([99]))
+    x, y = load('miniimagenet', 'train')
+    return x.dtype, x.min(), x.max(), y
+
+in_an_empty_cache(lambda: two_pictures([7, 3])), in_an_empty_cache(lambda: raises(two_pictures, [7, 3, 3]))
 
 
 # %% [markdown]
