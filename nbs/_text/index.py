@@ -95,7 +95,14 @@ with batch_tasks(norm, tasks): y = norm(x)
 y[tasks == 0].mean().item(), y[tasks == 1].mean().item()
 
 # %% [markdown]
-# The means of old and new samples after the layer. A plain batch norm counts heads, three new ones for each old; the layer counts tasks and moves the centre towards the old ones.
+# The means of old and new samples after the layer. A plain batch norm counts heads, three new ones for each old; the layer counts tasks and moves the centre towards the old ones. A model that has batch norms already is converted and keeps its weights:
+
+# %%
+from torch import nn
+from papers_nb.adab2n import convert_adab2n
+
+model = convert_adab2n(nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU()), tasks=5, kappa=.4)
+model[1]
 #
 # ## Run one notebook
 #

@@ -234,20 +234,22 @@ def _supplied(name, split):
     "Images as bytes and labels from the files of the user."
     c, (images, labels) = card(name), (cache()/name/f for f in card(name).parts[split])
     x, y = _npy(images), _npy(labels)
+    if x.dtype != np.uint8 and x.dtype.kind != 'f': raise UserError(f'{images} holds {x.dtype}; bytes, or numbers from 0 to 1, are expected')
+    if y.dtype.kind not in 'iu': raise UserError(f'{labels} holds {y.dtype}; whole numbers from 0 to {c.classes - 1} are expected')
     if x.shape[1:] != c.shape or not len(x): raise UserError(f'{images} holds an array of shape {x.shape}; images of shape (N, {", ".join(map(str, c.shape))}) are expected')
     if y.shape != (len(x),): raise UserError(f'{labels} holds an array of shape {y.shape}; one label for each of {len(x)} images is expected')
-    if y.dtype.kind not in 'iu' or y.min() < 0 or y.max() >= c.classes: raise UserError(f'{labels} holds {y.dtype} from {y.min()} to {y.max()}; whole numbers from 0 to {c.classes - 1} are expected')
+    if y.min() < 0 or y.max() >= c.classes: raise UserError(f'{labels} holds {y.dtype} from {y.min()} to {y.max()}; whole numbers from 0 to {c.classes - 1} are expected')
     return {'x': np.concatenate([_as_bytes(x[i:i + 1000], images) for i in range(0, len(x), 1000)]), 'y': y.astype(np.uint8)}
 
 def _npy(file):
     "One array on disk, mapped and never unpickled."
-    try: return np.load(file, mmap_mode='r', allow_pickle=False)
-    except (ValueError, OSError, EOFError) as e: raise UserError(f'{file} is not a whole .npy file of numbers ({e})') from None
+    try: return np.lib.format.open_memmap(file, mode='r')
+    except Exception as e: raise UserError(f'{file} is not a whole .npy file of numbers ({" ".join(str(e).split())})') from None
 
 def _as_bytes(x, file):
     "Images as bytes, from bytes or from numbers between 0 and 1."
     if x.dtype == np.uint8: return np.asarray(x)
-    if x.dtype.kind != 'f' or not ((x >= 0) & (x <= 1)).all(): raise UserError(f'{file} holds {x.dtype} from {x.min()} to {x.max()}; bytes, or numbers from 0 to 1, are expected')
+    if not ((x >= 0) & (x <= 1)).all(): raise UserError(f'{file} holds {x.dtype} from {x.min()} to {x.max()}; bytes, or numbers from 0 to 1, are expected')
     return np.rint(255*x).astype(np.uint8)
 
 # %% ../../nbs/core/data.ipynb #d6bf564e
