@@ -2,6 +2,7 @@
 import argparse
 import json
 import os
+import re
 import shlex
 import sys
 
@@ -23,15 +24,10 @@ EXAMPLES = """examples:
 def do_list(args):
     """Papers, notebooks, presets and grids."""
     for paper, title in PAPERS.items():
-        print(f"{paper}: {title}")
-        for name in runs.notebooks():
-            if name.startswith(f"{paper}/"):
-                takes = ", ".join(runs.parameters(name))
-                print(f"  notebook  papers://{name}.ipynb{f'  takes {takes}' if takes else ''}")
-        for name in runs.presets(paper):
-            print(f"  preset    papers://{paper}/{name}.yaml")
-        for name in runs.presets(paper, "grid:"):
-            print(f"  grid      papers_nb grid {paper}/train --grid {name}")
+        lines = [f"  notebook  papers://{n}.ipynb" + (f"  takes {', '.join(takes)}" if (takes := runs.parameters(n)) else "") for n in runs.notebooks() if n.startswith(f"{paper}/")]
+        lines += [f"  preset    papers://{paper}/{name}.yaml" for name in runs.presets(paper)]
+        lines += [f"  grid      papers_nb grid {paper}/train --grid {name}" for name in runs.presets(paper, "grid:")]
+        print("\n".join([f"{paper}: {title}", *lines]))
 
 
 def do_grid(args):
@@ -41,7 +37,7 @@ def do_grid(args):
     given = {**(runs.preset(f"{args.notebook.split('/')[0]}/{args.preset}") if args.preset else {}), **dict(args.p)}
     tasks = grid.tasks(args.notebook, args.grid, given)
     if args.list:
-        return print("\n".join(grid.shell(t, args.fresh) for t in tasks))
+        return print("\n".join(f"mkdir -p {shlex.quote(str(t.folder))} && {shlex.join(t.command(args.fresh))}" for t in tasks))
     if args.dry_run:
         return print("\n".join(f"{t.status():<10}  {t.name}" for t in tasks))
     if args.task is not None:
@@ -62,12 +58,10 @@ def do_grid(args):
 
 def _gpus(text):
     """`0-3` or `0,2` as a list of device numbers."""
-    if not text:
-        return []
-    try:
-        return [str(i) for part in text.split(",") for low, _, high in [part.partition("-")] for i in range(int(low), int(high or low) + 1)]
-    except ValueError:
-        raise UserError(f"--gpus {text!r}: device numbers such as 0-3 or 0,2") from None
+    if text and not re.fullmatch(r"\d+(-\d+)?(,\d+(-\d+)?)*", text):
+        raise UserError(f"--gpus {text!r}: device numbers such as 0-3 or 0,2")
+    spans = [part.split("-") for part in text.split(",")] if text else []
+    return [str(i) for span in spans for i in range(int(span[0]), int(span[-1]) + 1)]
 
 
 def do_results(args):

@@ -2,7 +2,6 @@
 import importlib
 import itertools
 import os
-import shlex
 import subprocess
 import sys
 import threading
@@ -127,8 +126,3 @@ def run(asked: list[Task], workers: int = 1, gpus: list[str] | None = None, fres
     if stopped.is_set():
         raise UserError("stopped; running ones have saved, and the same command goes on")
     return failed
-
-
-def shell(task: Task, fresh: bool = False) -> str:
-    """The command of a run for a shell, with the folder that its output needs."""
-    return f"mkdir -p {shlex.quote(str(task.folder))} && {shlex.join(task.command(fresh))}"

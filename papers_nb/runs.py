@@ -3,6 +3,7 @@ import ast
 import configparser
 import difflib
 import hashlib
+import importlib
 import json
 import math
 import os
@@ -15,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from papers_nb.core.data import checksum, write_atomically
+from papers_nb.core import data
 from papers_nb.errors import UserError, need, on_signals
 
 __all__ = ["Run", "check", "notebook", "notebooks", "open", "parameters", "preset", "presets", "read_record", "records", "root", "run_name"]
@@ -141,10 +142,15 @@ def root() -> Path:
     return Path(os.environ.get("PAPERS_NB_RUNS", "runs")).absolute()
 
 
+def checksum(notebook: str, params: dict[str, Any]) -> str:
+    """What a run stores as the identity of its data: as the paper's own data module has it, else as the shared one."""
+    return getattr(importlib.import_module(f"papers_nb.{notebook.split('/')[0]}.data"), "checksum", data.checksum)(params["data"])
+
+
 def run_name(notebook: str, params: dict[str, Any]) -> str:
     """The folder that these parameters ask for, `adab2n-train/digits-seed3-1f9c2e7a`; `params` as `check` returns them."""
     asked = {k: v for k, v in params.items() if k not in OPERATIONAL}
-    digest = hashlib.sha256(json.dumps([notebook, asked, checksum(params["data"])], sort_keys=True).encode()).hexdigest()[:8]
+    digest = hashlib.sha256(json.dumps([notebook, asked, checksum(notebook, params)], sort_keys=True).encode()).hexdigest()[:8]
     return f"{notebook.replace('/', '-')}/{params['data']}-seed{params['seed']}-{digest}"
 
 
@@ -178,7 +184,7 @@ class Run:
         self.seed, self.folder = params["seed"], root() / name
         self.device = train.setup(params.get("device", "cpu"), params.get("threads", 1))
         self.checkpoints = train.Checkpoint(self.folder / "state")
-        self.step, self.code, self._loop, self._elapsed, self._left = 0, None, None, 0.0, math.inf
+        self.step, self.code, self._loop, self._elapsed, self._left, self._ended = 0, None, None, 0.0, True, False
         if self.seed < 0:
             raise UserError(f"seed={self.seed}: at least 0")
         self._lock()
@@ -227,8 +233,8 @@ class Run:
         if self.done and self.record["code"] != self.code:
             raise self._foreign("finished", f"code {self.record['code']}", f"code {self.code}")
         start = self._resume(state)
-        self._left = total - start
-        if self.done and start != total:
+        self._left = not self._ended and start < total
+        if self.done and start not in (total, self.record["steps"]):
             raise UserError(f"the final state of the finished run {self.name} is damaged; set fresh=True to keep the old folder aside and start anew")
         self._loop = self._steps(start, total, state)
         return self._loop
@@ -258,24 +264,30 @@ class Run:
             with (self.folder / "resumes.jsonl").open("a") as f:
                 f.write(json.dumps({"from": start, "replayed": replayed}) + "\n")
             print(f"resumed at step {start}; {replayed} logged steps are replayed")
-        self._elapsed = saved["meta"]["elapsed"] if saved else 0.0
+        self._elapsed, self._ended = (saved["meta"]["elapsed"], saved["meta"]["ended"]) if saved else (0.0, False)
         if not saved:  # so that a second try in the same process begins where this one does
-            self.checkpoints.save(0, {name: part.state_dict() for name, part in state.items()}, {**self._meta(), "bytes": 0, "elapsed": 0.0})
+            self.checkpoints.save(0, {name: part.state_dict() for name, part in state.items()}, {**self._meta(), "bytes": 0, "elapsed": 0.0, "ended": False})
         return start
+
+    def enough(self) -> None:
+        """End the loop after the present step, as early stopping does."""
+        self._ended = True
 
     def _steps(self, start, total, state):
         every, saved = self.params.get("save_every", 60), time.monotonic()
         self._since, self._rows = saved, (self.folder / "metrics.jsonl").open("ab")
         with on_signals((stop := []).append), self._rows:
-            for step in self._train.bar(range(start, total), self.notebook):
+            for step in self._train.bar(range(start, start if self._ended else total), self.notebook):
                 self.step = step
                 self._train.seed_all(self.seed, "step", step)
                 yield step
-                last, self._left = step + 1 == total, total - step - 1
+                self._left = not (last := self._ended or step + 1 == total)
                 if stop or last or time.monotonic() - saved >= every:
                     self._save(step + 1, state)
                     saved = time.monotonic()
-                if stop and not last:
+                if last:
+                    return
+                if stop:
                     raise KeyboardInterrupt(f"stopped by {stop[0].name}, saved at step {step + 1} of {total}")
 
     def _save(self, step, state):
@@ -284,7 +296,7 @@ class Run:
         if bad := self._train.not_finite(tensors):
             raise self._not_finite(bad, math.nan)
         os.fsync(self._rows.fileno())
-        self.checkpoints.save(step, tensors, {**self._meta(), "bytes": self._rows.tell(), "elapsed": self._elapsed + time.monotonic() - self._since})
+        self.checkpoints.save(step, tensors, {**self._meta(), "bytes": self._rows.tell(), "elapsed": self._elapsed + time.monotonic() - self._since, "ended": self._ended})
 
     def log(self, **values) -> None:
         """Write one row of numbers for the present step; a number that is not finite stops the run and keeps its last good state."""
@@ -325,12 +337,12 @@ class Run:
         resumes = [json.loads(line) for line in resumes.read_text().splitlines()] if resumes.exists() else []
         wall = self._elapsed + (time.monotonic() - self._since if hasattr(self, "_since") else 0.0)
         record = {"schema": 1, "name": self.name, "notebook": self.notebook, "parameters": self.params, "seed": self.seed,
-                  "data": {self.params["data"]: checksum(self.params["data"])} if "data" in self.params else {}, "code": self.code,
+                  "data": {self.params["data"]: checksum(self.notebook, self.params)} if "data" in self.params else {}, "code": self.code,
                   "environment": self._train.environment(self.device), "ended": datetime.now(UTC).isoformat(timespec="seconds"),
                   "cost": {"wall_s": round(wall, 2), "resumes": len(resumes), "replayed_steps": sum(r["replayed"] for r in resumes), "peak_mb": self._train.peak_mb(self.device)},
                   **parts}
         self._train.validate(record)
-        write_atomically(self.folder / "record.json", json.dumps(record, indent=1).encode())
+        data.write_atomically(self.folder / "record.json", json.dumps(record, indent=1).encode())
 
     def finish(self, metrics: dict[str, tuple[float, str]], selection: str, weights: dict[str, Any] | None = None) -> dict:
         """Write `weights` (name → module, as safetensors), then the record with `metrics` (name → value, unit); a finished run is returned as it is."""
@@ -341,7 +353,7 @@ class Run:
                 raise UserError(f"metric {bad[0]} of run {self.name} is not finite; nothing is recorded")
             from safetensors.torch import save
             for name, module in (weights or {}).items():
-                write_atomically(self.folder / f"{name}.safetensors", save({k: v.contiguous() for k, v in module.state_dict().items()}))
+                data.write_atomically(self.folder / f"{name}.safetensors", save({k: v.contiguous() for k, v in module.state_dict().items()}))
             self._write_record(status="done", error=None, selection=selection, **self._train.digest(self.metrics),
                                metrics={k: {"value": float(v), "unit": u} for k, (v, u) in metrics.items()})
         self.lock.release(force=True)

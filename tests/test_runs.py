@@ -109,7 +109,7 @@ class Noise:
 UNKEYED = torch.Generator().manual_seed(0)
 
 
-def fit(run, net, noise, total=40, unkeyed=False, left_out=(), nan_at=None):
+def fit(run, net, noise, total=40, unkeyed=False, left_out=(), nan_at=None, enough_at=None):
     """Momentum, dropout, and draws from Python, numpy and torch in every step."""
     opt = torch.optim.SGD(net.parameters(), .005, momentum=.9)
     state = {k: v for k, v in {"net": net, "opt": opt, "noise": noise}.items() if k not in left_out}
@@ -124,6 +124,8 @@ def fit(run, net, noise, total=40, unkeyed=False, left_out=(), nan_at=None):
         opt.step()
         noise.memory = .5 * noise.memory + .1 * x.mean(0).detach()
         run.log(loss=loss)
+        if step + 1 == enough_at:
+            run.enough()
 
 
 def open_run(name="toy/run", **params):
@@ -214,6 +216,20 @@ def test_a_finished_run_is_returned_and_not_trained_again():
     again = open_run()
     fit(again, net, noise)
     assert again.done and same((again, net, noise), alone()) and again.finish({}, "")["ended"] == first.record["ended"]
+
+
+def test_a_run_that_had_enough_ends_there_and_stays_ended(monkeypatch):
+    reference = alone(enough_at=31)
+    assert len(reference[0].metrics) == 31
+    resumed = killed_and_resumed(monkeypatch, enough_at=31)
+    assert same(resumed, reference)
+    for _ in range(2):  # first without a record, as if killed before finish, then with one
+        net, noise = fresh_parts()
+        resumed[0].lock.release(force=True)
+        again = open_run(save_every=5)
+        fit(again, net, noise, enough_at=31)
+        assert same((again, net, noise), reference)
+        assert again.finish({"loss": (1., "")}, "stopped early")["steps"] == 31
 
 
 def test_an_error_after_the_end_does_not_undo_the_record():

@@ -416,7 +416,7 @@ class Stepper:
         device: str='cpu',    # where the training happens
         progress: bool=False, # show a bar
     ):
-        self.seed, self.device, self.progress, self.metrics = seed, device, progress, []
+        self.seed, self.device, self.progress, self.metrics, self.ended = seed, device, progress, [], False
 
     def steps(self,
         total: int,  # how many
@@ -427,6 +427,11 @@ class Stepper:
             self.step = step
             seed_all(self.seed, 'step', step)
             yield step
+            if self.ended: return
+
+    def enough(self):
+        "End the loop after the present step, as early stopping does."
+        self.ended = True
 
     def log(self, **values):
         "Keep one row of numbers."
