@@ -206,6 +206,25 @@ def test_converting_keeps_weights_buffers_types_and_what_the_model_does():
     assert isinstance(convert_adab2n(nn.BatchNorm3d(2).eval(), 2), AdaB2N) and not convert_adab2n(nn.BatchNorm3d(2).eval(), 2).training
 
 
+def test_an_optimiser_made_before_converting_keeps_its_parameters():
+    model = small_model()
+    before = dict(model.named_parameters())
+    after = dict(convert_adab2n(model, tasks=3).named_parameters())
+    assert all(after[k] is p for k, p in before.items()) and after.keys() - before.keys() == {f"{n}.log_concentration" for n in ("1", "3.1", "5", "8")}
+
+
+def test_regularisers_can_be_used_inside_the_context_and_contexts_nest():
+    a, b = AdaB2N(2, tasks=2), AdaB2N(2, tasks=2)
+    with batch_tasks(a, [0, 0]) as outer:
+        with batch_tasks(nn.ModuleList([a, b]), [0, 0, 0]) as inner:
+            a(torch.randn(3, 2)), b(torch.randn(3, 2))
+            assert len(inner) == 2 and sum(inner) > 0
+        assert not outer
+        a(torch.randn(2, 2))
+        assert len(outer) == 1
+    assert a.ids is None and len(inner) == 2
+
+
 def test_converting_keeps_a_layer_that_is_used_twice_one_layer():
     norm = nn.BatchNorm1d(3)
     model = convert_adab2n(nn.Sequential(norm, nn.ReLU(), norm), 2)
@@ -215,7 +234,8 @@ def test_converting_keeps_a_layer_that_is_used_twice_one_layer():
     assert len(gaps) == 2 and model[0].num_batches_tracked == 2
 
 
-@pytest.mark.parametrize("make,words", [(lambda: nn.BatchNorm1d(3, track_running_stats=False), "keeps no running statistics"), (lambda: nn.LazyBatchNorm1d(), "run one batch through")])
+@pytest.mark.parametrize("make,words", [(lambda: nn.BatchNorm1d(3, track_running_stats=False), "keeps no running statistics"), (lambda: nn.LazyBatchNorm1d(), "run one batch through"),
+    (lambda: nn.SyncBatchNorm(3), "is a SyncBatchNorm, which may do more")])
 def test_what_cannot_be_converted_is_refused_by_name(make, words):
     with pytest.raises(UserError, match=f"^0.1 .*{words}"):
         convert_adab2n(nn.Sequential(nn.Sequential(nn.ReLU(), make())), 2)
@@ -339,6 +359,13 @@ def test_a_ring_keeps_the_latest_of_each_task():
         Ring(3, (1, 1, 1), 1, tasks=4)
 
 
+def test_separate_forwards_hand_each_batch_its_own_tasks():
+    layer, parts, tasks = AdaB2N(2, tasks=2, uniform_mix=1.), [torch.randn(4, 2), torch.randn(3, 2)], [torch.tensor([1] * 4), torch.zeros(3).long()]
+    end_task(layer)
+    logits, gap = forward(layer, parts, tasks, joint=False)
+    assert all(torch.allclose(y.mean(0), torch.zeros(2), atol=1e-6) for y in logits) and gap > 0 and layer.num_batches_tracked == 2
+
+
 def test_er_ace_masks_as_the_official_rule_says():
     logits, y = torch.arange(6.).expand(2, 6), torch.tensor([2, 3])
     lowest = torch.finfo(torch.float32).min
@@ -371,7 +398,7 @@ def test_the_losses_are_sums_of_torch_losses():
     torch.manual_seed(0)
     z, y = [torch.randn(4, 10) for _ in range(3)], [torch.randint(10, (4,)) for _ in range(3)]
     ce = nn.functional.cross_entropy
-    assert torch.isclose(loss("er", z[:2], y[:2], z[2:]), (ce(z[0], y[0]) + ce(z[1], y[1])) / 2)
+    assert torch.isclose(loss("er", z[:2], y[:2], z[2:]), ce(z[0], y[0]) + ce(z[1], y[1]))
     assert torch.isclose(loss("derpp", z, y, [z[0], z[1]], .3, .7), ce(z[0], y[0]) + .3 * ((z[1] - z[0])**2).mean() + .7 * ce(z[2], y[2]))
 
 

@@ -82,6 +82,7 @@ class Ring(Reservoir):
 
     def slots(self, n: int, task: int, generator: torch.Generator)->Tensor:
         "The slots of `n` samples of a task, one after the other and round again."
+        if not 0 <= task < self.tasks: raise UserError(f'task={task}: a ring for {self.tasks} tasks')
         portion = self.size//self.tasks
         return task*portion + (self.seen[task] + torch.arange(n)) % portion
 
@@ -95,9 +96,12 @@ def forward(
     joint: bool,         # one forward over all parts, or one a part
 )->tuple[list[Tensor], Tensor]: # logits part by part; the regularisers of all AdaB2N layers, summed
     "Run several batches through a network together or apart."
-    if not joint: return [net(x) for x in parts], parts[0].new_zeros(())
-    with batch_tasks(net, torch.cat(tasks)) as regularisers: logits = net(torch.cat(parts))
-    return list(logits.split([len(x) for x in parts])), torch.stack(regularisers).sum() if regularisers else logits.new_zeros(())
+    outputs, gaps = [], []
+    for x, ids in [(torch.cat(parts), torch.cat(tasks))] if joint else zip(parts, tasks):
+        with batch_tasks(net, ids) as regularisers: outputs.append(net(x))
+        gaps += regularisers
+    logits = outputs[0].split([len(x) for x in parts]) if joint else outputs
+    return list(logits), torch.stack(gaps).sum() if gaps else outputs[0].new_zeros(())
 
 # %% ../../nbs/adab2n/24_hosts.ipynb #97eb97a9
 @dataclass(frozen=True)
@@ -128,10 +132,11 @@ def loss(
     beta: float=.5,       # weight of the second replay batch in DER++
     top: int=0,           # largest class seen so far, for ER-ACE
 )->Tensor:
-    "The loss of a host method. Source: official code, `models/er.py`, `models/er_ace.py`, `models/derpp.py`."
+    "The loss of a host method. Source: official code, `models/er_ace.py`, `models/derpp.py`; er is er-ace without its mask."
     if host not in HOSTS: raise UserError(f'host={host!r}: one of {", ".join(HOSTS)}')
+    if len(logits) not in (1, 1 + HOSTS[host].draws): raise UserError(f'{len(logits)} batches: {host} takes the new one and {HOSTS[host].draws} replayed, or the new one alone')
     if len(logits) == 1: return cross_entropy(logits[0], y[0])
-    if host == 'er': return cross_entropy(torch.cat(logits), torch.cat(y))
+    if host == 'er': return cross_entropy(logits[0], y[0]) + cross_entropy(logits[1], y[1])
     if host == 'er-ace': return cross_entropy(own_columns(logits[0], y[0], top), y[0]) + cross_entropy(logits[1], y[1])
     return cross_entropy(logits[0], y[0]) + alpha*mse_loss(logits[1], z[0]) + beta*cross_entropy(logits[2], y[2])
 
@@ -143,7 +148,8 @@ def recalibrated(
     tasks: Tensor,  # task of each, int64 (N,)
     batch: int=500, # most inputs a forward
 )->nn.Module: # a copy in eval mode
-    "A copy of a network whose running statistics are the plain average over the given inputs. Source: ours."
+    "A copy of a network whose running statistics are the plain average, over batches of the inputs, of what its layers compute. Source: ours."
+    if not len(x): raise UserError('no inputs to compute running statistics on')
     net = deepcopy(net).train()
     for layer in net.modules():
         if isinstance(layer, (*BATCH_NORMS, AdaB2N)): layer.num_batches_tracked.zero_()

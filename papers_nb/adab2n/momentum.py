@@ -20,8 +20,8 @@ def averaging_factor(
     momentum: float=.1, # of the usual batch norm, in (0, 1)
 )->float: # η_j
     "How far batch `j` moves a running statistic. Source: recursion in official code, `models/utils/adab2n.py`; closed form ours."
-    if kappa == 0: return 1/j
     a = (1 - momentum)**kappa
+    if a == 1: return 1/j
     return 1/(1/(1 - a) + a**(j - 1)*(momentum**-kappa - 1/(1 - a)))
 
 # %% ../../nbs/adab2n/10_momentum.ipynb #24044439

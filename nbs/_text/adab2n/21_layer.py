@@ -15,6 +15,7 @@
 
 # %%
 #| export
+from collections.abc import Sequence
 from contextlib import contextmanager
 
 import torch
@@ -35,7 +36,7 @@ from papers_nb.core.checks import raises
 
 
 # %% [markdown]
-# In a batch that mixes ten new images with ten old ones, half of all samples belong to the newest task, and a plain batch norm normalises everything by statistics that are half new. AdaB²N gives every **task** a weight instead, and lets each sample share the weight of its task.
+# In a batch that mixes ten new images with ten old ones, more than half of all samples belong to the newest task, and a plain batch norm normalises everything by statistics that are mostly new. AdaB²N gives every **task** a weight instead, and lets each sample share the weight of its task.
 #
 # | symbol | in code | shape | meaning |
 # |---|---|---|---|
@@ -191,7 +192,7 @@ grown = stats*torch.tensor([[10.], [100.], [10.], [100.]])
 # %% [markdown]
 # ## The layer
 #
-# Task ids are no property of a layer; they come with a batch. A context hands them to every layer of a network and collects the regularisers. All counters are buffers: a state that is saved and loaded continues the schedule.
+# Task ids are no property of a layer; they come with a batch. A context hands them to every layer of a network and collects the regularisers. (With activation checkpointing the forward runs again during the backward pass, so do that inside the context too.) All counters are buffers: a state that is saved and loaded continues the schedule.
 
 # %%
 #| exports
@@ -264,32 +265,37 @@ class AdaB2N(nn.Module):
 
 def _count_ended(layer, keys):
     "Keep the plain number of ended tasks equal to the buffer after a state was loaded."
-    layer.ended = int(layer.tasks_done)
+    if not layer.tasks_done.is_meta: layer.ended = int(layer.tasks_done)
 
 def _layers(net): return [m for m in net.modules() if isinstance(m, AdaB2N)]
+
+class Gaps(Sequence):
+    "The regularisers of all layers of a network, as far as they have been computed."
+    def __init__(self, parts): self.parts = parts
+    def __len__(self): return sum(map(len, self.parts))
+    def __getitem__(self, i): return [gap for part in self.parts for gap in part][i]
 
 @contextmanager
 def batch_tasks(
     net: nn.Module, # a network, with or without AdaB2N layers
     ids,            # task of each sample of the next forward, whole numbers (N,)
-): # a list that holds each layer's regulariser when the context ends
+): # the regularisers, one a layer and forward, as they are computed
     "Hand the tasks of a batch to every AdaB2N layer of a network; raises `UserError` for ids that cannot be."
-    layers, regularisers = _layers(net), []
-    ids = _checked(torch.as_tensor(ids), layers[0]) if layers else None
+    layers = _layers(net)
+    before, ids = [(layer.ids, layer.gaps) for layer in layers], _checked(torch.as_tensor(ids), layers) if layers else None
     for layer in layers: layer.ids, layer.gaps = ids, []
-    try: yield regularisers
+    try: yield Gaps([layer.gaps for layer in layers])
     finally:
-        for layer in layers:
-            regularisers += layer.gaps
-            layer.ids = layer.gaps = None
+        for layer, (ids, gaps) in zip(layers, before): layer.ids, layer.gaps = ids, gaps
 
-def _checked(ids, layer):
-    "Task ids as int64 beside the layer, each of a task that has come."
+def _checked(ids, layers):
+    "Task ids as int64 beside the layers, each of a task that has come."
     if ids.dim() != 1 or not len(ids): raise UserError(f'task ids of shape {tuple(ids.shape)}: one for each sample of a batch that is not empty')
     if ids.dtype.is_floating_point or ids.dtype.is_complex or ids.dtype == torch.bool: raise UserError(f'task ids of type {ids.dtype}: whole numbers are expected')
-    seen, low, high = min(layer.ended + 1, layer.tasks), int(ids.min()), int(ids.max())
-    if low < 0 or high >= seen: raise UserError(f'task id {low if low < 0 else high}: {seen} of {layer.tasks} tasks have come, ids are 0 to {seen - 1}')
-    return ids.to(layer.running_mean.device, torch.int64)
+    tasks, low, high = min(layer.tasks for layer in layers), int(ids.min()), int(ids.max())
+    seen = min(tasks, *(layer.ended + 1 for layer in layers))
+    if low < 0 or high >= seen: raise UserError(f'task id {low if low < 0 else high}: {seen} of {tasks} tasks have come, ids are 0 to {seen - 1}')
+    return ids.to(layers[0].running_mean.device, torch.int64)
 
 def end_task(
     net: nn.Module, # a network, with or without AdaB2N layers
@@ -334,7 +340,7 @@ again.num_batches_tracked.item(), torch.equal(again.running_mean, ours.running_m
 
 
 # %% [markdown]
-# What it refuses:
+# What it refuses. The official code falls back to plain statistics where ids are missing; here only the first task does, since a forgotten context would otherwise go unnoticed. It does take a single number a channel, which torch's batch norm refuses, and returns the bias.
 
 # %%
 def train_on(ids, x=x):
@@ -346,12 +352,11 @@ def train_on(ids, x=x):
 # %% [markdown]
 # ## A whole network
 #
-# Any network with batch norms can be given these layers. Weights, running statistics, devices and types stay; what was batch norm in the first task is batch norm still.
+# Any network with `BatchNorm1d`, `2d` or `3d` can be given these layers. Parameters stay the same objects, so an optimiser that has them keeps them; running statistics, devices and types stay too. New are only the preferences $\psi$, which an optimiser made before does not know. Until the first task ends the network does what it did.
 
 # %%
 #| exports
 BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
-LAZY = (nn.LazyBatchNorm1d, nn.LazyBatchNorm2d, nn.LazyBatchNorm3d)
 
 def convert_adab2n(
     model: nn.Module, # anything with BatchNorm1d, 2d or 3d; changed in place
@@ -359,7 +364,7 @@ def convert_adab2n(
     **options,        # of AdaB2N: kappa, momentum, log_concentration, uniform_mix, absent_tasks, regulariser, fused
 )->nn.Module: # the model, or the layer that replaces it if it is a batch norm itself
     "Replace every batch norm by an AdaB2N layer that keeps its weights, statistics, device and type. Source: ours, after `torch.nn.SyncBatchNorm.convert_sync_batchnorm`."
-    norms = {name: m for name, m in model.named_modules(remove_duplicate=False) if isinstance(m, (*BATCH_NORMS, *LAZY))}
+    norms = {name: m for name, m in model.named_modules(remove_duplicate=False) if isinstance(m, nn.modules.batchnorm._BatchNorm)}
     layers = {m: _converted(m, name, tasks, options) for name, m in norms.items()}
     for name, norm in norms.items():
         if not name: return layers[norm]
@@ -369,12 +374,13 @@ def convert_adab2n(
 
 def _converted(norm, name, tasks, options):
     "An AdaB2N layer in place of one batch norm."
-    if isinstance(norm, LAZY): raise UserError(f'{name or "model"} is lazy and has no size yet; run one batch through the model first')
+    if isinstance(norm, nn.modules.lazy.LazyModuleMixin): raise UserError(f'{name or "model"} is lazy and has no size yet; run one batch through the model first')
+    if type(norm) not in BATCH_NORMS: raise UserError(f'{name or "model"} is a {type(norm).__name__}, which may do more than a batch norm; only {", ".join(t.__name__ for t in BATCH_NORMS)} are replaced')
     if norm.running_mean is None: raise UserError(f'{name or "model"} keeps no running statistics (track_running_stats=False), which AdaB2N needs')
     kept = {'kappa': 0.} if norm.momentum is None else {'momentum': norm.momentum}
     layer = AdaB2N(norm.num_features, tasks, **{'eps': norm.eps, 'affine': norm.affine, **kept, **options}, device=norm.running_mean.device, dtype=norm.running_mean.dtype)
     layer.load_state_dict(norm.state_dict(), strict=False)
-    for key, parameter in norm.named_parameters(): getattr(layer, key).requires_grad_(parameter.requires_grad)
+    for key, parameter in norm.named_parameters(): setattr(layer, key, parameter)
     return layer.train(norm.training)
 
 

@@ -4,7 +4,7 @@
 # > Two buffers that keep a sample of the past, three methods that rehearse it, and statistics made anew from it.
 
 # %% [markdown]
-# Official code `utils/buffer.py`, `models/`; Buzzega et al. 2020 (DER++), Caccia et al. 2022 (ER-ACE) · 8 minutes · what you need first: [Tasks that arrive one after the other](20_data.ipynb)
+# Official code `utils/buffer.py`, `models/`; Buzzega et al. 2020 (DER++), Caccia et al. 2022 (ER-ACE) · 8 minutes · what you need first: [the layer](21_layer.ipynb)
 
 # %%
 #| hide
@@ -116,6 +116,7 @@ class Ring(Reservoir):
 
     def slots(self, n: int, task: int, generator: torch.Generator)->Tensor:
         "The slots of `n` samples of a task, one after the other and round again."
+        if not 0 <= task < self.tasks: raise UserError(f'task={task}: a ring for {self.tasks} tasks')
         portion = self.size//self.tasks
         return task*portion + (self.seen[task] + torch.arange(n)) % portion
 
@@ -142,9 +143,12 @@ def forward(
     joint: bool,         # one forward over all parts, or one a part
 )->tuple[list[Tensor], Tensor]: # logits part by part; the regularisers of all AdaB2N layers, summed
     "Run several batches through a network together or apart."
-    if not joint: return [net(x) for x in parts], parts[0].new_zeros(())
-    with batch_tasks(net, torch.cat(tasks)) as regularisers: logits = net(torch.cat(parts))
-    return list(logits.split([len(x) for x in parts])), torch.stack(regularisers).sum() if regularisers else logits.new_zeros(())
+    outputs, gaps = [], []
+    for x, ids in [(torch.cat(parts), torch.cat(tasks))] if joint else zip(parts, tasks):
+        with batch_tasks(net, ids) as regularisers: outputs.append(net(x))
+        gaps += regularisers
+    logits = outputs[0].split([len(x) for x in parts]) if joint else outputs
+    return list(logits), torch.stack(gaps).sum() if gaps else outputs[0].new_zeros(())
 
 
 # %%
@@ -158,11 +162,11 @@ parts, tasks = [torch.zeros(4, 1), torch.ones(4, 1)], [torch.ones(4).long(), tor
 #
 # ## The methods
 #
-# **ER** adds replayed samples to the batch. **DER++** asks the network to keep the logits of one replayed batch and to classify another:
+# **ER** asks the network to classify new and replayed samples, with a cross entropy for each, added up. (Some code takes one mean over both, which is half of it when both are equally large.) **DER++** asks the network to keep the logits of one replayed batch and to classify another:
 #
 # $$\mathcal L=\mathrm{CE}(x,y)+\alpha\,\mathrm{MSE}(z_1,\hat z_1)+\beta\,\mathrm{CE}(x_2,y_2).$$
 #
-# **ER-ACE** lets the new batch compete only with its own classes and with those that have not come yet, so that it does not push old classes down; the replayed batch competes with all. In the first task it replays nothing.
+# **ER-ACE** lets the new batch choose only among its own classes, the largest one seen and those that have not come yet, so that it does not push old classes down; the replayed batch competes with all. In the first task it replays nothing.
 
 # %%
 #| exports
@@ -194,16 +198,17 @@ def loss(
     beta: float=.5,       # weight of the second replay batch in DER++
     top: int=0,           # largest class seen so far, for ER-ACE
 )->Tensor:
-    "The loss of a host method. Source: official code, `models/er.py`, `models/er_ace.py`, `models/derpp.py`."
+    "The loss of a host method. Source: official code, `models/er_ace.py`, `models/derpp.py`; er is er-ace without its mask."
     if host not in HOSTS: raise UserError(f'host={host!r}: one of {", ".join(HOSTS)}')
+    if len(logits) not in (1, 1 + HOSTS[host].draws): raise UserError(f'{len(logits)} batches: {host} takes the new one and {HOSTS[host].draws} replayed, or the new one alone')
     if len(logits) == 1: return cross_entropy(logits[0], y[0])
-    if host == 'er': return cross_entropy(torch.cat(logits), torch.cat(y))
+    if host == 'er': return cross_entropy(logits[0], y[0]) + cross_entropy(logits[1], y[1])
     if host == 'er-ace': return cross_entropy(own_columns(logits[0], y[0], top), y[0]) + cross_entropy(logits[1], y[1])
     return cross_entropy(logits[0], y[0]) + alpha*mse_loss(logits[1], z[0]) + beta*cross_entropy(logits[2], y[2])
 
 
 # %% [markdown]
-# Ten classes and a network that knows nothing: each cross entropy is $\ln 10\approx2.303$, so DER++ starts at $(1+\beta)\ln10$ plus $\alpha$ times the mean square of the kept logits, here 1:
+# Ten classes and a network that knows nothing: each cross entropy is $\ln 10\approx2.303$, so ER starts at $2\ln10$ and DER++ at $(1+\beta)\ln10$ plus $\alpha$ times the mean square of the kept logits, here 1:
 
 # %%
 zero, y = torch.zeros(4, 10), torch.arange(4)
@@ -216,13 +221,13 @@ loss('er', [zero, zero], [y, y], [zero]).item(), loss('derpp', [zero]*3, [y]*3, 
 [(own_columns(torch.zeros(1, 6), torch.tensor([2, 3]), top) == 0).int().tolist()[0] for top in (3, 5)]
 
 # %%
-raises(loss, 'der', [zero]*2, [y]*2, [])
+raises(loss, 'der', [zero]*2, [y]*2, []), raises(loss, 'derpp', [zero]*2, [y]*2, [zero])
 
 
 # %% [markdown]
 # ## Statistics made anew
 #
-# Before a test, running statistics can be thrown away and computed again on the buffer, which is more balanced than history. [The derivation](11_dilemma.ipynb) predicts that this cannot help a network trained with separate forwards; the switch is there to test it.
+# Before a test, running statistics can be thrown away and computed again on the buffer, which is more balanced than history. [No statistic fits two normalisers](11_dilemma.ipynb), so for a network trained with separate forwards this cannot close the gap between training and test; whether it narrows it has to be measured, and the switch is there for that.
 
 # %%
 #| exports
@@ -233,7 +238,8 @@ def recalibrated(
     tasks: Tensor,  # task of each, int64 (N,)
     batch: int=500, # most inputs a forward
 )->nn.Module: # a copy in eval mode
-    "A copy of a network whose running statistics are the plain average over the given inputs. Source: ours."
+    "A copy of a network whose running statistics are the plain average, over batches of the inputs, of what its layers compute. Source: ours."
+    if not len(x): raise UserError('no inputs to compute running statistics on')
     net = deepcopy(net).train()
     for layer in net.modules():
         if isinstance(layer, (*BATCH_NORMS, AdaB2N)): layer.num_batches_tracked.zero_()

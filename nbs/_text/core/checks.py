@@ -15,10 +15,11 @@
 
 # %%
 #| export
-import inspect, json, math, tempfile, textwrap
+import inspect, json, math, sys, tempfile, textwrap
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from types import FunctionType
 
 import numpy as np
 
@@ -114,16 +115,20 @@ def claim(
     if problems := faults(data): raise AssertionError('; '.join(problems))
 
 def _untouched(of, check, id):
-    "The reference of a check, run while the function under test is a tripwire, under whatever name it may be reached."
+    "The reference of a check, run while the function under test, and its copies in the modules, are tripwires."
     def tripwire(*args, **kw):
         "Stands in for the function under test."
         raise AssertionError('tripwire')
-    code, of.__code__ = of.__code__, tripwire.__code__
+    homes = [m for n, m in list(sys.modules.items()) if n.startswith('papers_nb.')]
+    traps = list(dict.fromkeys(f for f in (of, *(getattr(m, of.__name__, None) for m in homes)) if isinstance(f, FunctionType) and not f.__closure__))
+    codes = [f.__code__ for f in traps]
+    for f in traps: f.__code__ = tripwire.__code__
     try: return check.reference()
     except AssertionError as e:
         if str(e) != 'tripwire': raise
         raise UserError(f'{id}: the reference of {check.kind} calls {of.__name__}, which it is to check') from None
-    finally: of.__code__ = code
+    finally:
+        for f, code in zip(traps, codes): f.__code__ = code
 
 def faults(
     c: dict, # a claim as the ledger holds it
