@@ -1,4 +1,4 @@
-"""The gradient of a weighted batch norm in four lines, and why the learnable preference hardly learns.
+"""The gradient of a weighted batch norm in four lines, and why the learnable preference learns slowly.
 
 Docs: https://OWNER.github.io/papers_nb/adab2n/gradients.html.md"""
 

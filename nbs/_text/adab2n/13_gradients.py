@@ -1,7 +1,7 @@
 # %% [markdown]
 # # A sample pays for the statistics in proportion to its weight
 #
-# > The gradient of a weighted batch norm in four lines, and why the learnable preference hardly learns.
+# > The gradient of a weighted batch norm in four lines, and why the learnable preference learns slowly.
 
 # %% [markdown]
 # Lyu et al. 2023 (AdaB²N): for the layer of the official code, `models/utils/adab2n.py`; statements and proofs are ours · 8 minutes · what you need first: [A weight for each task](12_weights.ipynb)
@@ -50,7 +50,7 @@ m.item(), v.item(), x.grad
 
 
 # %% [markdown]
-# Zero for both? With two samples and weights that sum to one, the outputs are fixed: $-\sqrt{w_2/w_1}$ and $\sqrt{w_1/w_2}$, whatever the samples are. What goes directly to the first sample, $1/s$, is taken away again by the mean and the variance. The formula must know that.
+# Zero for both? With two samples and weights that sum to one, the outputs are fixed: $-\sqrt{w_2/w_1}$ and $\sqrt{w_1/w_2}$, whatever the samples are, as long as the first is the smaller. What goes directly to the first sample, $1/s$, is taken away again by the mean and the variance. The formula must know that.
 #
 # ## Symbols
 #
@@ -64,6 +64,9 @@ m.item(), v.item(), x.grad
 # | $\gamma,\beta$ | `weight` | $(C,)$ | scale and shift, $y=\gamma\hat x+\beta$ |
 # | $g$ | `g` | as $x$ | gradient of the loss by $y$ |
 # | $g^m,g^v$ | `g_m`, `g_v` | $(C,)$ | gradient of the regulariser by $m$ and $v$ |
+# | $\psi_k$, $\alpha_k=e^{\psi_k}$, $A$ | `log_concentration` | $(t,)$ | learnable preference for task $k$, imaginary samples, their sum |
+# | $N_k$, $N$, $\pi_k$ | `counts` | $(t,)$ | samples of task $k$, all samples, weight of task $k$ ([derived here](12_weights.ipynb)) |
+# | $p_k$ | `p` | $(t,)$ | gradient of the loss by $\pi_k$ |
 # | $\bar x_{nc}$, $e_{nc}$ | `means`, `seconds` | $(N,C)$ | mean over a sample's positions of $x$, and of $(x-m)^2$ |
 #
 # ## Statement 1: four lines
@@ -145,9 +148,9 @@ raises(norm_backward, xs, xs, w[:1], xs, xs, m, v, one, none, none)
 #
 # $$\frac{\partial L}{\partial\psi_j}=\textcolor{#b35900}{\frac{\alpha_j}{A+N}}\Bigl(p_j-\sum_k\pi_kp_k\Bigr).$$ {#eq-preference}
 #
-# *Why.* Of $\pi_k=(N_k+\alpha_k)/(N+A)$ with $\alpha_j=e^{\psi_j}$ the derivative is $\partial\pi_k/\partial\psi_j=\frac{\alpha_j}{A+N}(\delta_{kj}-\pi_k)$. With equal weights mixed in, it is $(1-c)$ times that.
+# *Why.* Of $\pi_k=(N_k+\alpha_k)/(N+A)$ with $\alpha_j=e^{\psi_j}$ the derivative is $\partial\pi_k/\partial\psi_j=\frac{\alpha_j}{A+N}(\delta_{kj}-\pi_k)$. Where absent tasks are left out, $A$ and the sums run over the tasks that are present. Where equal weights are mixed in by a share $c$, the pull is $(1-c)$ times this one, with $\pi_k$ the posterior mean before the mixing.
 #
-# Written out, $p_j=\sum_c[L_m\bar x^{(j)}+L_ve^{(j)}]$ with the task's own mean and second moment, and $\sum_k\pi_kp_k=\sum_c[L_mm+L_vv]$: the pull on a task is **how its statistics differ from the batch's**, times $\textcolor{#b35900}{\alpha_j/(A+N)}$. At the start, with five tasks and twenty samples, that factor is 1/25.
+# Written out, without mixing, $p_j=\sum_c[L_m\bar x^{(j)}+L_ve^{(j)}]$ with the task's own mean and second moment, and $\sum_k\pi_kp_k=\sum_c[L_mm+L_vv]$: the pull on a task is **how its statistics differ from the batch's**, times $\textcolor{#b35900}{\alpha_j/(A+N)}$. At the start, with five tasks and twenty samples, that factor is 1/25.
 
 # %%
 #| exports
@@ -168,7 +171,17 @@ counts, psi = torch.tensor([2., 2, 2, 2, 12], dtype=torch.float64), torch.zeros(
 preference_gradient(torch.tensor([1., 0, 0, 0, 0], dtype=torch.float64), counts, psi)
 
 # %% [markdown]
-# A loss that would fall by one if the whole weight were taken from the first task pulls its preference by less than 0.04. With the learning rate of the network, .03, it takes nearly a thousand such steps, all in the same direction, to move $\psi$ by one. The values after real trainings are on [the results page](40_results.ipynb).
+# A loss that is the weight of the first task itself pulls its preference by less than 0.04. Steps of gradient descent with the learning rate of the network, .03, until that preference has moved by one, if nothing ever pulls the other way:
+
+# %%
+moving, taken = psi.clone(), 0
+while moving[0] > -1:
+    moving -= .03*preference_gradient(torch.tensor([1., 0, 0, 0, 0], dtype=torch.float64), counts, moving)
+    taken += 1
+taken
+
+# %% [markdown]
+# A short online run has a few hundred steps, in which the pull changes its sign. (A steeper loss, or one that sums over many channels, pulls more; no bound on $p$ is given here.) The values after real trainings are on [the results page](40_results.ipynb).
 #
 # ## Is it true?
 #
@@ -305,7 +318,22 @@ slider('weight of the old sample', [.01, .05, .1, .2, .35, .5], bill,
 
 
 # %% [markdown]
-# A sample with much weight is a large part of the standard by which it is measured, and so can hardly move relative to it. Balance has this second price, besides the larger bias of the variance.
+# A sample with much weight is a large part of the standard by which it is measured. If the push is on that sample alone, the part it keeps of it is, for the weights of the slider:
+
+# %%
+def kept(lone):
+    "Part of a push on the last sample alone that is left after paying."
+    w = torch.full((10,), (1 - lone)/9, dtype=torch.float64)
+    w[-1] = lone
+    m, push = w @ xs, torch.eye(10, dtype=torch.float64)[:, -1:]
+    v = w @ (xs - m)**2
+    return (norm_backward(push, xs, w, xs, (xs - m)**2, m, v, one, none, none)[0][-1]*v.sqrt()).item()
+
+{lone: round(kept(lone), 2) for lone in (.01, .05, .1, .2, .35, .5)}
+
+
+# %% [markdown]
+# Balance has this second price, besides the larger bias of the variance.
 #
 # ## What if
 #
@@ -332,7 +360,7 @@ normalised(as64(.5, .25, .25)), normalised(2*as64(.5, .25, .25))
 #
 # <details><summary>Answer</summary>
 #
-# On average nothing: $p_j$ is the same for all tasks up to sampling noise, and @eq-preference sees only differences.
+# Only what a finite batch leaves: $m$ is made of the same samples, so tasks with a heavy sample have a larger $p_j$, by a part of order $1/N_j$. With ever larger batches nothing is left, since @eq-preference sees only differences. (Under the official rule an absent task pulls as well: its $p_j$ is 0.)
 #
 # </details>
 #

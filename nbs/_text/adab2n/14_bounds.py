@@ -101,7 +101,7 @@ x = torch.tensor([0., 4.])
 #
 # *Why.* $r=(1-\eta)\,r_{\text{old}}+\eta m$, so $m-r=(1-\eta)(m-r_{\text{old}})$. The value squares this. The derivative of $(m-r)^2$ with $r$ held fixed is $2(m-r)$ and does not.
 #
-# So the pull is one towards the **old** statistics with the weight $\lambda(1-\eta)$. Old means the batches just before (for the usual momentum the last ten or so), not the old tasks.
+# So the pull is one towards the **old** statistics with the weight $\lambda(1-\eta)$. Old means the batches just before (for the usual momentum the last ten or so; for $\kappa=0$ all of them alike), not the old tasks.
 
 # %%
 #| exports
@@ -144,7 +144,7 @@ Markdown('\n'.join(['| κ | j = 1 | j = 2 | j = 10 | j = 100 | j = 1000 |', '|--
     *[f'| {k} | ' + ' | '.join(f'{1 - averaging_factor(j, k):.3f}' for j in (1, 2, 10, 100, 1000)) + ' |' for k in (0, .1, .4, .7, 1)]]))
 
 # %% [markdown]
-# A small $\kappa$ begins with hardly any pull, for its first batch replaces the running statistics; after a hundred forwards $\kappa$ makes little difference to the weight.
+# The smaller $\kappa$, the weaker the pull begins; for $\kappa=0$ there is none at first, for the first batch replaces the running statistics; after a hundred forwards $\kappa$ makes little difference to the weight.
 #
 # ### Is it true?
 #
@@ -343,7 +343,7 @@ by_sympy('2', '2', '1', '1')
 # %%
 #| code-fold: true
 #| code-summary: "The claim about its bound, its routes and its edits"
-claim('adab2n.gap_bound', 'The gap is at most $\\gamma^2[(v-r^v)^2/s_r^4+(m-r^\\mu)^2/s_r^2]$, and reaches it as $v\\to0$.', of=gap_bound, source='ours',
+claim('adab2n.gap_bound', 'The gap is at most $\\gamma^2[(v-r^v)^2/s_r^4+(m-r^\\mu)^2/s_r^2]$, and for $\\epsilon=0$ reaches it as $v\\to0$.', of=gap_bound, source='ours',
     checks=[
         Check('brute force', largest_ratio, lambda: 1., 1e-5, 'the bound is reached for v→0; 2s/s_r at s=1e-6'),
         Check('algebra', lambda f: [f(2., 4., 1., 1., eps=0), f(.5, 9., -.25, 4., 2., 0.)], lambda: [by_sympy('2', '2', '1', '1'), 4*by_sympy('1/2', '3', '-1/4', '2')], 1e-13, 'exact, then rounded to float64'),
@@ -351,7 +351,7 @@ claim('adab2n.gap_bound', 'The gap is at most $\\gamma^2[(v-r^v)^2/s_r^4+(m-r^\\
     mutants=[('(v - var)/(var + eps)', '(v - var)'), ('(m - mean)**2/', '(m - mean)**2*'), ('gamma**2*(((v - var)/(var + eps))**2', 'gamma*(((v - var)/(var + eps))**2'), ('+ (m - mean)', '- (m - mean)')])
 
 # %% [markdown]
-# **The weights must sum to one.** Under the official rule a task that is absent from the batch keeps its weight, and what is left sums to less ([the layer](21_layer.ipynb)). Two samples at 2, each with weight ¼; running mean 1.035, running variance 0.55. The gap and its supposed bound:
+# **The weights must sum to one.** Under the official rule a task that is absent from the batch keeps its weight, and what is left sums to less ([weight without samples](12_weights.ipynb)). Two samples at 2, each with weight ¼; running mean 1.035, running variance 0.55. The gap and its supposed bound:
 
 # %%
 by_samples(np.array([2., 2.]), np.array([.25, .25]), 1.035, .55), gap_bound(1., .5, 1.035, .55, eps=0)
@@ -622,7 +622,7 @@ TASKS = torch.tensor(two_tasks[0]), torch.tensor(two_tasks[1]**2)
 claim('adab2n.task_gap', 'Task $k$ has the gap $\\gamma^2[(\\mathsf A\\mu_k+\\mathsf D)^2+\\mathsf A^2\\sigma_k^2]$.', of=task_gap, source='ours',
     checks=[
         Check('brute force', lambda f: f(*TASKS, (1., 4.), (.2, 2.), 2., 0.), lambda: by_two_points(*two_tasks, (1., 4.), (.2, 2.), 2.), 1e-14, 'float64, two inputs a task'),
-        Check('sampling', lambda f: f(*TASKS, (1., 4.), (.2, 2.), eps=.1), by_normals, 2e-3, 'four standard errors over a million draws'),
+        Check('sampling', lambda f: f(*TASKS, (1., 4.), (.2, 2.), eps=.1), by_normals, 1.1e-3, 'four standard errors over a million draws'),
         Check('limit', lambda f: [*f(*TASKS, (1., 4.), (1., 4.)), *f(*TASKS, (1., 4.), (3., 4.), eps=0)], lambda: [0., 0., 1., 1.], 1e-14, 'one normaliser; equal scales, where all tasks have the same shift')],
     mutants=[('A*means + D', 'A*means - D'), ('A**2*variances', 'A*variances'), ('1/s_b - 1/s_r', '1/s_b + 1/s_r'), ('gamma**2', 'gamma')])
 
@@ -665,7 +665,7 @@ absolute_change()
 claim('adab2n.risk_bound', 'The mean loss over tasks changes by at most $\\frac\\Lambda T\\sum_kd_k$, and there is a loss for which it changes by that.', of=risk_bound, source='ours',
     checks=[
         Check('brute force', closest, lambda: 1., 1e-6, 'ten cases, float64; the first reaches the bound'),
-        Check('sampling', lambda f: f(task_gap(torch.zeros(1), torch.tensor([16.]), (0., 4.), (0., 1.), eps=0), 3.), absolute_change, 1e-5, 'float32; every input changes the loss by 6, so no spread'),
+        Check('brute force', lambda f: f(task_gap(torch.zeros(1), torch.tensor([16.]), (0., 4.), (0., 1.), eps=0), 3.), absolute_change, 1e-5, 'float32; every input changes the loss by 6, so no spread'),
         Check('limit', lambda f: [f(torch.tensor([4., 4., 4.]), .5), f(torch.tensor([9., 0., 0.]), 2.)], lambda: [1., 2.], 1e-6, 'float32; equal gaps, and a gap of one task only')],
     mutants=[('lipschitz*gaps', 'gaps'), ('.sqrt().mean()', '.mean().sqrt()'), ('.mean()', '.sum()')])
 
@@ -717,7 +717,7 @@ by_torch(.4, fixed=False)[1]/by_torch(.4)[1]
 #
 # <details><summary>Answer</summary>
 #
-# It would be gentler. Near agreement the bound's pull on the variance is four times that of the gap; for a variance that has run away, the gap's gradient stays bounded while the bound's grows without end. Which of the two trains better is not a question that a bound answers. Bound over gap for equal means, at $v/r^v=1.01$, 4 and 100:
+# For a variance that has run away it would be gentler: near agreement the bound's pull on the variance is four times that of the gap, and above, the gap's gradient stays bounded while the bound's grows without end. For a variance that has collapsed, below about an eighth of $r^v$, it is the other way round: there the gap is the steeper one. Which of the two trains better is not a question that a bound answers. Bound over gap for equal means, at $v/r^v=1.01$, 4 and 100:
 #
 # </details>
 

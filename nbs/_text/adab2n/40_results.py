@@ -101,9 +101,9 @@ def tells(i, up, down, none): return up if i.low > 0 else down if i.high < 0 els
 Markdown('\n'.join([
     f'- **Joint forwards.** Of the {gain.mean:.1f} points that AdaB²N gains over batch norm as the official code runs it, {alone.mean:.1f} are gained by putting new and old images into one batch, without AdaB²N.',
     f'- **Weights of tasks.** Over a batch norm with the same joint forward, the paper\'s weights alone give {just}: {tells(just, "a gain", "a loss", "nothing that ten seeds can show")}; with the regulariser {more}.',
-    f'- **Equal weights.** Removing the imbalance of the batch altogether gives {even} over joint batch norm: {tells(even, "a gain, as the derivation of the least mismatch suggests", "a loss", "nothing that ten seeds can show")}. Against AdaB²N it is {over}.',
+    f'- **Equal weights.** Equal weights for all tasks in the batch give {even} over joint batch norm: {tells(even, "a gain, as the derivation of the least mismatch suggests", "a loss", "nothing that ten seeds can show")}. Against AdaB²N it is {over}.',
     f'- **A plain average of history** (κ = 0) changes joint batch norm by {plain}: {tells(plain, "better", "much worse; fifty steps a task move the network too fast for statistics that never forget", "no difference to be seen")}.',
-    f'- **Recalibration** was predicted to bring nothing after separate forwards, since no statistic fits two normalisers, and to hurt after a joint one, since it moves away from what training used. Measured: {recal_s} ({tells(recal_s, "better", "worse", "nothing")}) and {recal_j} ({tells(recal_j, "better", "worse", "nothing")}).',
+    f'- **Recalibration** on the balanced buffer cannot close the gap after separate forwards, since no statistic fits two normalisers, and moves away from what training used after a joint one. Whether that costs accuracy no inequality says; measured: {recal_s} ({tells(recal_s, "better", "worse", "nothing")}) and {recal_j} ({tells(recal_j, "better", "worse", "nothing")}).',
     f'- **Absent tasks.** Leaving them out of the sum instead of losing their weight gives {rule}: {tells(rule, "better", "worse", "nothing to be seen with five tasks, where little weight is lost")}.']))
 
 # %% [markdown]
