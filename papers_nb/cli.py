@@ -11,7 +11,7 @@ from papers_nb.errors import UserError, need
 
 __all__ = ["main"]
 
-PAPERS = {"adab2n": "Balance and adaptation of batch norm in continual learning (AdaB²N)"}
+PAPERS = {"adab2n": "Balance and adaptation of batch norm in continual learning (AdaB²N)", "lirdrec": "Recommendation from multimodal features, and BPR's gradient bias (LIRDRec)"}
 EXAMPLES = """examples:
   papers_nb list
   papers_nb grid adab2n/train --grid 'norm=bn-separate,bn-joint,adab2n;seed=0,1'

@@ -1,0 +1,217 @@
+# %% [markdown]
+# # Who took what, and what is known of it
+#
+# > Interactions in three parts, features of the items, and a set small enough to try everything on.
+
+# %% [markdown]
+# Zhou et al. 2025 (LIRDRec), data as the MMRec framework prepares it · 6 minutes · what you need first: nothing
+
+# %%
+#| hide
+# !test -z "$COLAB_RELEASE_TAG" || pip install -q "papers_nb[run] @ git+https://github.com/OWNER/papers_nb"
+
+# %%
+#| default_exp lirdrec.data
+
+# %%
+#| export
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from papers_nb.errors import UserError
+
+# %%
+#| hide
+import matplotlib.pyplot as plt
+from papers_nb.core.checks import raises
+from papers_nb.core.plots import COLORS, theme
+theme()
+
+# %% [markdown]
+# A recommender sees pairs: this user took that item. Nothing else is known of the users. Of the items there may be pictures and texts, each already turned into a row of numbers by some frozen network. The question of the paper is what those rows are worth.
+#
+# ## The container
+
+# %%
+#| exports
+TRAIN, VALID, TEST = 0, 1, 2
+
+@dataclass
+class Interactions:
+    "Pairs of users and items in three parts, and the features of the items; raises `UserError` for what does not fit together. Source: ours."
+    name: str                # of the set
+    user: np.ndarray         # user of each pair, (N,)
+    item: np.ndarray         # item of each pair, (N,)
+    part: np.ndarray         # TRAIN, VALID or TEST, (N,)
+    features: Mapping[str, np.ndarray] = field(default_factory=dict) # modality → (items, D)
+    users: int = 0           # n_u; one more than the largest id if 0
+    items: int = 0           # n_i; likewise, or the number of feature rows
+
+    def __post_init__(self):
+        self.user, self.item, self.part = (_whole(n, getattr(self, n)) for n in ('user', 'item', 'part'))
+        if len({len(self.user), len(self.item), len(self.part)}) > 1 or not len(self.user): raise UserError(f'{len(self.user)} users, {len(self.item)} items, {len(self.part)} parts: one of each for every pair, and at least one pair')
+        self.features = {m: _finite(m, x) for m, x in self.features.items()}
+        self.users = self.users or int(self.user.max()) + 1
+        self.items = self.items or (len(next(iter(self.features.values()))) if self.features else int(self.item.max()) + 1)
+        for name, ids, n in (('user', self.user, self.users), ('item', self.item, self.items), ('part', self.part, 3)):
+            if ids.min() < 0 or ids.max() >= n: raise UserError(f'{name} ids from {ids.min()} to {ids.max()}: 0 to {n - 1} are expected')
+        for m, x in self.features.items():
+            if len(x) != self.items: raise UserError(f'features {m!r} have {len(x)} rows for {self.items} items: one row an item, row number = item id')
+        if lost := self.users - len(np.unique(self.user[self.part == TRAIN])): raise UserError(f'{lost} of {self.users} users have no training item; leave them out or give them one')
+
+    def pairs(self,
+        part: int, # TRAIN, VALID or TEST
+    )->tuple[np.ndarray, np.ndarray]: # users and items, int64
+        "The pairs of a part."
+        rows = self.part == part
+        return self.user[rows], self.item[rows]
+
+    @property
+    def content(self)->str:
+        "SHA-256 of the pairs in order of user and item, with their parts. Source: ours."
+        order = np.lexsort((self.item, self.user))
+        columns = self.user[order].astype('<i4'), self.item[order].astype('<i4'), self.part[order].astype('u1')
+        return hashlib.sha256(b''.join(c.tobytes() for c in columns)).hexdigest()
+
+def _whole(name, ids):
+    "Ids as int64."
+    ids = np.asarray(ids)
+    if ids.ndim != 1 or ids.dtype.kind not in 'iu': raise UserError(f'{name} of shape {ids.shape} and type {ids.dtype}: a row of whole numbers is expected')
+    return ids.astype(np.int64)
+
+def _finite(name, x):
+    "Features as float32; a wider type is cast, and that is said."
+    x = np.asarray(x)
+    if x.ndim != 2 or x.dtype.kind not in 'fiub': raise UserError(f'features {name!r} of shape {x.shape} and type {x.dtype}: numbers, one row an item, are expected')
+    if not np.isfinite(x).all(): raise UserError(f'features {name!r} hold {int((~np.isfinite(x)).sum())} numbers that are not finite')
+    if x.dtype == np.float64: print(f'features {name!r} are float64 and are cast to float32')
+    return x.astype(np.float32, copy=False)
+
+
+# %%
+tiny = Interactions('tiny', [0, 0, 1, 1], [0, 1, 1, 2], [0, 1, 0, 2], {'text': np.eye(3, dtype=np.float32)})
+tiny.users, tiny.items, tiny.pairs(TRAIN)
+
+# %% [markdown]
+# What it refuses:
+
+# %%
+[raises(Interactions, 'x', [0, 1], [0, 1], [0, 0], {'text': np.eye(3)[:1]}), raises(Interactions, 'x', [0, 1], [0, 1], [0, 2]),
+ raises(Interactions, 'x', [0, 0], [0, 1], [0, 0], {'text': np.array([[1.], [np.nan]])}), raises(Interactions, 'x', [0, -1], [0, 1], [0, 0])]
+
+
+# %% [markdown]
+# ## Five at least, and a split for each user
+#
+# Users and items with fewer than five pairs are left out, again and again, until none is. Then every user's pairs are shuffled and the last of them set aside: two if there are fewer than ten, else a fifth, the smaller half of it for validation.
+
+# %%
+#| exports
+def k_core(
+    user: np.ndarray, # (N,)
+    item: np.ndarray, # (N,)
+    k: int=5,         # fewest pairs of each user and each item
+)->np.ndarray: # rows that stay, bool (N,)
+    "The largest set of pairs in which every user and item has at least `k`. Source: MMRec, preprocessing."
+    keep = np.ones(len(user), bool)
+    while True:
+        enough = np.bincount(user[keep], minlength=user.max() + 1)[user], np.bincount(item[keep], minlength=item.max() + 1)[item]
+        now = keep & (enough[0] >= k) & (enough[1] >= k)
+        if (now == keep).all(): return keep
+        keep = now
+
+def split_per_user(
+    user: np.ndarray,         # (N,)
+    rng: np.random.Generator, # shuffles
+)->np.ndarray: # part of each pair, int8 (N,)
+    "Random parts for each user: of n pairs the last n//5 (2 if n < 10), the smaller half of them for validation. Source: MMRec, preprocessing."
+    order = rng.permutation(len(user))
+    order = order[np.argsort(user[order], kind='stable')]
+    n = np.bincount(user)[user[order]]
+    starts = np.r_[0, np.cumsum(np.bincount(user))[:-1]]
+    from_end = n - (np.arange(len(user)) - starts[user[order]])
+    aside = np.where(n < 10, 2, n//5)
+    part = np.empty(len(user), np.int8)
+    part[order] = np.where(from_end > aside, TRAIN, np.where(from_end > aside - aside//2, VALID, TEST))
+    return part
+
+
+# %%
+counts = {n: np.bincount(split_per_user(np.zeros(n, int), np.random.default_rng(0)), minlength=3).tolist() for n in (5, 9, 10, 15, 23)}
+counts
+
+
+# %% [markdown]
+# ## A set made up
+#
+# Real features of shops are large and not ours to give. For trying things out a set is drawn from a model in which the truth is known: items have taste factors that both modalities show, some that only one shows, and popularity; users choose by utility and chance. The two modalities are noisy, squashed mixtures of the factors.
+
+# %%
+#| exports
+def synthetic(
+    seed: int=0,     # of everything
+    users: int=1500, # n_u
+    items: int=600,  # n_i, before the five-core
+    hidden: float=0.,# weight of a taste that no feature shows
+)->Interactions:
+    "A made-up set with two modalities, 128 and 48 numbers an item. Source: ours."
+    rng = np.random.default_rng(seed)
+    normal = rng.standard_normal
+    shared, image, text, unseen = normal((items, 8)), normal((items, 4)), normal((items, 4)), normal((items, 4))
+    show = lambda own, size: np.tanh(np.c_[shared, own] @ normal((12, size))/12**.5) + .6*normal((items, size))
+    features = {'image': show(image, 128), 'text': show(text, 48)}
+    taste = normal((users, 8)) @ shared.T/8**.5 + .25*normal((users, 4)) @ image.T + .25*normal((users, 4)) @ text.T + hidden*normal((users, 4)) @ unseen.T
+    utility = 1.5*taste - .5*np.log(rng.permutation(items) + 1) + rng.gumbel(size=(users, items))
+    many = 4 + rng.geometric(.25, users)
+    user = np.repeat(np.arange(users), many)
+    item = np.concatenate([np.argsort(-u)[:n] for u, n in zip(utility, many)])
+    keep = k_core(user, item)
+    ids, user = np.unique(user[keep], return_inverse=True)
+    kept, item = np.unique(item[keep], return_inverse=True)
+    return Interactions('synthetic', user, item, split_per_user(user, rng), {m: x[kept].astype(np.float32) for m, x in features.items()}, len(ids), len(kept))
+
+
+# %%
+made = synthetic()
+made.users, made.items, [len(made.pairs(p)[0]) for p in (TRAIN, VALID, TEST)], {m: x.shape for m, x in made.features.items()}
+
+# %%
+#| label: fig-popularity
+#| fig-cap: "Training pairs of each item of the made-up set, most popular first."
+#| fig-alt: "A few items are taken by hundreds of users, most by less than twenty: the long tail of every shop."
+#| classes: figcard
+fig, ax = plt.subplots(figsize=(6.4, 2.6))
+ax.plot(np.sort(np.bincount(made.pairs(TRAIN)[1], minlength=made.items))[::-1], color=COLORS['blue'])
+ax.set(xlabel='item, by popularity', ylabel='training pairs', yscale='log');
+
+
+# %%
+#| exports
+def load(
+    name: str,    # synthetic
+    seed: int=0,  # of what is drawn
+)->Interactions:
+    "A set by name; raises `UserError` listing those that exist."
+    if name != 'synthetic': raise UserError(f'no data set {name!r}; there is synthetic')
+    return synthetic(seed)
+
+def checksum(
+    name: str, # a data set
+)->str: # 16 hex digits
+    "What a run stores as the identity of its data; a set that is drawn is known by its first draw. Source: ours."
+    return load(name).content[:16]
+
+
+# %%
+checksum('synthetic')
+
+# %%
+raises(load, 'netflix')
+
+# %% [markdown]
+# ## Where it lives
+#
+# `papers_nb.lirdrec.data`. [The two graphs](22_graph.ipynb) are made from the training part, [the measures](23_metrics.ipynb) from the others.

@@ -1,0 +1,249 @@
+# %% [markdown]
+# # A recommender without item identities
+#
+# > Items are what their pictures and texts say, seen three ways; users decide how much each way counts.
+
+# %% [markdown]
+# Zhou et al. 2025 (LIRDRec); official code `src/models/lirdrec.py` · 9 minutes · what you need first: [the two graphs](22_graph.ipynb)
+
+# %%
+#| hide
+# !test -z "$COLAB_RELEASE_TAG" || pip install -q "papers_nb[run] @ git+https://github.com/OWNER/papers_nb"
+
+# %%
+#| default_exp lirdrec.lirdrec
+
+# %%
+#| export
+import math
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import leaky_relu, logsigmoid, normalize
+
+from papers_nb.errors import UserError
+from papers_nb.lirdrec.data import TRAIN, Interactions
+from papers_nb.lirdrec.graph import ItemGraph, Propagation
+
+# %%
+#| hide
+from papers_nb.core.checks import raises
+from papers_nb.lirdrec.data import synthetic
+
+
+# %% [markdown]
+# Most multimodal recommenders give every item a free row of its own, an identity, and add what the features say. LIRDRec drops the identities. What an item is follows from its features alone, so a new item has a representation at once. Users keep free rows, three each.
+#
+# | symbol | in code | shape | meaning |
+# |---|---|---|---|
+# | $X_m$ | `features` | $(n_i,D_m)$ | frozen features of modality $m$ |
+# | $F_m$ | `encoders` | $(n_i,d)$ | what the encoder makes of them |
+# | $P_m$ | `tables` | $(n_u,d)$ | free rows of the users |
+# | $\theta$ | `memory` | $(n_u,M)$ | remembered weights of the branches, $M$ of them |
+# | $\omega_e$ | `mix` | | how much the network decides in epoch $e$ against the memory |
+# | $a_u$ | | $(n_u,M)$ | weight of each branch for user $u$ |
+#
+# ## The branches
+#
+# Each modality has an encoder, two linear layers with a leaky ReLU between. One more branch sees all modalities side by side, each turned by a discrete cosine transform. The transform is a rotation of the feature axes; what it can and cannot do is a page of its own.
+
+# %%
+#| exports
+def dct_matrix(
+    size: int, # D
+)->Tensor: # orthonormal, float64 (D, D)
+    "The orthonormal DCT-II: row k holds √(2/D) cos(π(2i+1)k/2D), row 0 divided by √2. Source: Ahmed et al. 1974."
+    k, i = torch.arange(size, dtype=torch.float64)[:, None], torch.arange(size, dtype=torch.float64)
+    c = torch.cos(math.pi*(2*i + 1)*k/(2*size))*(2/size)**.5
+    c[0] /= 2**.5
+    return c
+
+TRANSFORMS = ('1d', '2d', 'none', 'random')
+
+def transform(
+    x: Tensor,  # features, (n, D)
+    kind: str='1d', # 1d along each row, as the code; 2d over items too, as the paper prints it; none; a random rotation
+)->Tensor: # like x
+    "Turn the features before the shared branch. Source: official code, `src/models/lirdrec.py` (1d); the paper's formula as a review quotes it (2d)."
+    if kind not in TRANSFORMS: raise UserError(f'dct={kind!r}: one of {", ".join(TRANSFORMS)}')
+    if kind == 'none': return x
+    d = x.shape[1]
+    turn = torch.linalg.qr(torch.randn(d, d, generator=torch.Generator().manual_seed(d), dtype=torch.float64))[0] if kind == 'random' else dct_matrix(d)
+    turned = x.double() @ turn.T
+    return (dct_matrix(len(x)) @ turned if kind == '2d' else turned).to(x.dtype)
+
+
+# %%
+x = torch.tensor([[1., 1., 1., 1.], [1., -1., 1., -1.]])
+transform(x).round(decimals=3)
+
+# %% [markdown]
+# A constant row ends up in one number, a row that alternates mostly in another; lengths stay.
+#
+# ## Weights of the branches
+#
+# Three tiny networks look at a user's rows after propagation and propose weights; a memory of weights stands beside them. What counts is a mixture of the two inside a softmax,
+#
+# $$a_u=\operatorname{softmax}\bigl(\omega_ef_u+(1-\omega_e)\theta_u\bigr),$$
+#
+# and at the start of every epoch the last weights are copied into the memory, while $\omega$ falls: $\omega_e=\beta^e\omega_{e-1}/(\beta^e\omega_{e-1}+1-\omega_{e-1})$. That is *progressive weight copying*. The code copies the weights into the place of logits; `logit` copies logits, `convex` mixes weights, `network` has no memory, `uniform` no weights at all.
+
+# %%
+#| exports
+COPIES = ('code', 'logit', 'convex', 'network', 'uniform')
+
+class Copying(nn.Module):
+    "Weights of the branches for each user, with a memory. Source: official code, `src/models/lirdrec.py` (code); the other kinds are ours."
+    def __init__(self,
+        users: int,      # n_u
+        branches: int,   # M
+        dim: int,        # d, of each branch's rows
+        kind: str='code',# one of COPIES
+        start: float=.9, # ω_0
+        base: float=.9,  # β
+    ):
+        super().__init__()
+        if kind not in COPIES: raise UserError(f'pwc={kind!r}: one of {", ".join(COPIES)}')
+        self.kind, self.base = kind, base
+        self.nets = nn.ModuleList(nn.Sequential(nn.Linear(dim, dim//4), nn.LeakyReLU(), nn.Linear(dim//4, 1)) for _ in range(branches))
+        self.memory = nn.Parameter(torch.full((users, branches), 1/branches))
+        self.register_buffer('mix', torch.tensor(1. if kind == 'network' else start, dtype=torch.float64))
+        self.register_buffer('last', self.memory.detach().clone())
+
+    def start_epoch(self, epoch: int):
+        "Copy what was used last, and lower ω. Called before the first batch of epoch 1, 2, …"
+        self.memory.data.copy_(self.last)
+        if self.kind != 'network':
+            odds = self.base**epoch*self.mix
+            self.mix.copy_(odds/(odds + 1 - self.mix))
+
+    def forward(self, rows: list[Tensor])->Tensor: # rows of each branch, (n_u, d); weights (n_u, M)
+        "Weights that sum to one over the branches."
+        if self.kind == 'uniform': return torch.full_like(self.memory, 1/len(rows))
+        proposed, w = torch.cat([net(u) for net, u in zip(self.nets, rows)], 1), self.mix.to(self.memory.dtype)
+        logits = w*proposed + (1 - w)*self.memory
+        weights = logits.softmax(1) if self.kind != 'convex' else w*proposed.softmax(1) + (1 - w)*self.memory
+        if self.training: self.last.copy_((logits if self.kind == 'logit' else weights).detach())
+        return weights
+
+
+# %% [markdown]
+# How ω falls, from 0.9 with base 0.9:
+
+# %%
+copying = Copying(users=2, branches=3, dim=8)
+found = []
+for epoch in range(1, 9):
+    copying.start_epoch(epoch)
+    found.append(round(copying.mix.item(), 4))
+found
+
+
+# %% [markdown]
+# ## The whole
+#
+# $$
+# \begin{aligned}
+# H&=\textstyle\sum_{l\le L}\hat A^l\,[\nu(P)\,;\,\nu(F)],\\
+# \bar u&=[a_{u1}U_1\,|\,a_{u2}U_2\,|\dots],\\
+# \bar I&=I+S\,I,\qquad s_{ui}=\bar u^\top\bar\imath,
+# \end{aligned}
+# $$
+#
+# where $\nu$ scales every row to length one, $U_m$ and $I$ are the rows of users and items in $H$, and $S$ is the graph of alike items. The loss is BPR, a logistic loss on the difference between an item taken and one drawn at random, plus the mean square of all representations.
+
+# %%
+#| exports
+class LIRDRecNet(nn.Module):
+    "Items from features only, users from three free tables. Source: Zhou et al. 2025; official code, `src/models/lirdrec.py`."
+    def __init__(self,
+        data: Interactions, # whose training pairs and features are used
+        dim: int=64,        # d
+        hidden: int=256,    # of the encoders
+        layers: int=2,      # L, of the graph of users and items
+        shares: dict|None=None, # modality → share in the item graph; one tenth for the first and the rest for the others if None
+        neighbours: int=10, # of the item graph; 0: none
+        pwc: str='code',    # one of COPIES
+        decay_weight: float=.9, # ω_0
+        decay_base: float=.9,   # β
+        dct: str='1d',      # one of TRANSFORMS, for the shared branch
+        reg: float=1e-4,    # λ
+        ids: bool=False,    # add a free row to every item: what the paper leaves out
+    ):
+        super().__init__()
+        if not data.features: raise UserError(f'{data.name} has no features, and LIRDRec knows items by nothing else')
+        features = {m: torch.from_numpy(np.asarray(x, dtype=np.float32)) for m, x in data.features.items()}
+        features['shared'] = torch.cat([transform(x, dct) for x in features.values()], 1)
+        for m, x in features.items(): self.register_buffer(f'x_{m}', x, persistent=False)
+        self.branches, self.reg = list(features), reg
+        self.encoders = nn.ModuleDict({m: nn.Sequential(nn.Linear(x.shape[1], hidden), nn.LeakyReLU(), nn.Linear(hidden, dim, bias=False)) for m, x in features.items()})
+        self.tables = nn.ParameterDict({m: nn.Parameter(nn.init.xavier_normal_(torch.empty(data.users, dim))) for m in features})
+        self.ids = nn.ParameterDict({m: nn.Parameter(nn.init.xavier_normal_(torch.empty(data.items, dim))) for m in features}) if ids else {}
+        self.graph = Propagation(*data.pairs(TRAIN), data.users, data.items, layers)
+        first, *rest = data.features
+        shares = shares or ({first: .1, **{m: .9/len(rest) for m in rest}} if rest else {first: 1.})
+        self.alike = ItemGraph(data.features, shares, neighbours) if neighbours else None
+        self.copying = Copying(data.users, len(features), dim, pwc, decay_weight, decay_base)
+
+    def start_epoch(self, epoch: int):
+        "Once before the first batch of every epoch, counted from 1."
+        self.copying.start_epoch(epoch)
+
+    def forward(self)->tuple[Tensor, Tensor]: # users (n_u, M d), items (n_i, M d)
+        "Representations of all users and items; the score is their product."
+        made = {m: self.encoders[m](getattr(self, f'x_{m}')) + (self.ids[m] if self.ids else 0.) for m in self.branches}
+        u, i = self.graph(*(torch.cat([normalize(t[m], dim=1) for m in self.branches], 1) for t in (self.tables, made)))
+        rows = u.chunk(len(self.branches), 1)
+        weights = self.copying(rows)
+        u = torch.cat([w*r for w, r in zip(weights.split(1, 1), rows)], 1)
+        return u, i + self.alike(i) if self.alike is not None else i
+
+    def loss(self,
+        user: Tensor, item: Tensor, other: Tensor, # users, items they took, items drawn, (B,) each
+    )->Tensor: # scalar
+        "BPR and the mean square of all representations."
+        u, i = self()
+        wins = (u[user]*(i[item] - i[other])).sum(1)
+        return -logsigmoid(wins).mean() + self.reg*(u.square().mean() + i.square().mean())
+
+
+# %% [markdown]
+# On the made-up set: 176 numbers an item become 192, in three branches.
+
+# %%
+torch.manual_seed(0)
+made = synthetic()
+net = LIRDRecNet(made, dim=16, hidden=32)
+net.start_epoch(1)
+u, i = net()
+u.shape, i.shape, sum(p.numel() for p in net.parameters())
+
+# %% [markdown]
+# Before training no item is preferred to another, so the loss is close to ln 2:
+
+# %%
+pairs = torch.arange(100)
+net.loss(pairs, pairs, pairs + 100).item(), math.log(2)
+
+
+# %% [markdown]
+# At the size of the Amazon set *Baby*, 19,445 users and 7,050 items with 4,096 and 384 numbers, the parameters are 6,138,626:
+
+# %%
+def parameters(users, sizes, dim=64, hidden=256):
+    "Tables, memory, encoders and the small networks, counted from their shapes."
+    branches = [*sizes, sum(sizes)]
+    encoders = sum(d*hidden + hidden + hidden*dim for d in branches)
+    small = len(branches)*(dim*(dim//4) + dim//4 + dim//4 + 1)
+    return len(branches)*users*dim + len(branches)*users + encoders + small
+
+parameters(19445, (4096, 384)), parameters(made.users, (128, 48), 16, 32)
+
+# %%
+raises(Copying, 2, 3, 8, 'weights'), raises(transform, x, '3d')
+
+# %% [markdown]
+# ## Where it lives
+#
+# `papers_nb.lirdrec.lirdrec`; trained by [the training](31_train.ipynb).

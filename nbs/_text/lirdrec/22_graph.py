@@ -1,0 +1,157 @@
+# %% [markdown]
+# # Two graphs: who took what, and what is alike
+#
+# > Sums over neighbours, as two sparse products; and the ten most similar items, frozen.
+
+# %% [markdown]
+# Zhou et al. 2025 (LIRDRec); official code `src/models/lirdrec.py` · 5 minutes · what you need first: [interactions](20_data.ipynb)
+
+# %%
+#| hide
+# !test -z "$COLAB_RELEASE_TAG" || pip install -q "papers_nb[run] @ git+https://github.com/OWNER/papers_nb"
+
+# %%
+#| default_exp lirdrec.graph
+
+# %%
+#| export
+import warnings
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from papers_nb.errors import UserError
+
+# %%
+#| hide
+from papers_nb.core.checks import raises
+
+
+# %% [markdown]
+# ## Users and items
+#
+# Users who took the same items are probably alike. A graph recommender lets rows of users and rows of items flow along the training pairs: with $R$ the matrix of training pairs and $\hat R=D_u^{-1/2}RD_i^{-1/2}$ the one scaled by degrees, one layer is
+#
+# $$U'=\hat R\,I,\qquad I'=\hat R^\top U,$$
+#
+# and the layers are summed. $\hat R$ and its transpose are kept both, as compressed rows: a backward pass through one is a forward through the other.
+
+# %%
+#| exports
+class SparseProduct(torch.autograd.Function):
+    "A @ x for a constant sparse A whose transpose is at hand. Source: ours."
+    @staticmethod
+    def forward(ctx, a, a_t, x):
+        "a (m, n) and a_t (n, m) as CSR, x (n, d)."
+        ctx.a_t = a_t
+        return a @ x
+
+    @staticmethod
+    def backward(ctx, g):
+        "The transpose times the gradient."
+        return None, None, ctx.a_t @ g
+
+def csr(
+    rows, columns, values, # of the entries, (n,) each
+    shape: tuple[int, int],
+)->Tensor: # sparse CSR
+    "A sparse matrix from its entries; equal places are added up."
+    with warnings.catch_warnings():
+        warnings.simplefilter('ignore')
+        return torch.sparse_coo_tensor(torch.stack([rows, columns]), values, shape).coalesce().to_sparse_csr()
+
+class Propagation(nn.Module):
+    "Sums of rows over the graph of users and items. Source: He et al. 2020 (LightGCN); official code, `src/models/lirdrec.py`."
+    def __init__(self,
+        user, item,         # training pairs, int64 (N,) each
+        users: int,         # n_u
+        items: int,         # n_i
+        layers: int=2,      # L
+        mean: bool=False,   # divide by L + 1, as LightGCN does
+    ):
+        super().__init__()
+        if layers < 0: raise UserError(f'layers={layers}: at least 0')
+        user, item = torch.as_tensor(user), torch.as_tensor(item)
+        du, di = (torch.bincount(t, minlength=n).double() + 1e-7 for t, n in ((user, users), (item, items)))
+        values = (du[user]*di[item]).rsqrt().float()
+        self.layers, self.scale = layers, 1/(layers + 1) if mean else 1.
+        self.register_buffer('r', csr(user, item, values, (users, items)), persistent=False)
+        self.register_buffer('r_t', csr(item, user, values, (items, users)), persistent=False)
+
+    def forward(self,
+        u: Tensor, # rows of the users, (n_u, d)
+        i: Tensor, # rows of the items, (n_i, d)
+    )->tuple[Tensor, Tensor]: # the same shapes
+        "Sum over 0 to L layers; a row without neighbours stays as it is."
+        sums, now = [u, i], (u, i)
+        for _ in range(self.layers):
+            now = SparseProduct.apply(self.r, self.r_t, now[1]), SparseProduct.apply(self.r_t, self.r, now[0])
+            sums = [s + n for s, n in zip(sums, now)]
+        return tuple(s*self.scale for s in sums)
+
+
+# %% [markdown]
+# Two users, three items; both users took item 1, nobody took item 2:
+
+# %%
+graph = Propagation([0, 0, 1], [0, 1, 1], users=2, items=3, layers=1)
+u, i = graph(torch.tensor([[1.], [10.]]), torch.zeros(3, 1))
+u.flatten(), i.flatten()
+
+# %% [markdown]
+# Item 1 hears from both users: $1/\sqrt{2\cdot2}+10/\sqrt{1\cdot2}$.
+
+# %%
+1/2 + 10/2**.5
+
+
+# %% [markdown]
+# ## Items alike
+#
+# Items whose features point in the same direction are probably alike. For each modality, every item is linked to its ten neighbours of largest cosine, itself among them, each with weight one tenth. The graphs of the modalities are mixed, once, before training.
+
+# %%
+#| exports
+def nearest(
+    x: Tensor,  # features, (n, D)
+    k: int=10,  # neighbours, the item itself among them
+    batch: int=2048, # rows at once
+)->Tensor: # ids (n, k); ties go to the smaller id
+    "The items of largest cosine. Source: official code, `src/models/lirdrec.py`; the order of ties is ours."
+    if not 1 <= k <= len(x): raise UserError(f'neighbours={k}: 1 to {len(x)}, the number of items')
+    unit = nn.functional.normalize(x.double(), dim=1)
+    return torch.cat([(part @ unit.T).round(decimals=10).argsort(dim=1, descending=True, stable=True)[:, :k] for part in unit.split(batch)])
+
+class ItemGraph(nn.Module):
+    "A frozen mixture of nearest-neighbour graphs, one a modality. Source: official code, `src/models/lirdrec.py`."
+    def __init__(self,
+        features: dict, # modality → (n_i, D)
+        shares: dict,   # modality → its share in the mixture, summing to one
+        k: int=10,      # neighbours of each item
+    ):
+        super().__init__()
+        if abs(sum(shares.values()) - 1) > 1e-6 or shares.keys() != features.keys(): raise UserError(f'shares {shares}: one for each of {", ".join(features)}, summing to one')
+        n = len(next(iter(features.values())))
+        columns = torch.cat([nearest(torch.as_tensor(np.asarray(x)), k).flatten() for x in features.values()])
+        rows = torch.arange(n).repeat_interleave(k).repeat(len(features))
+        values = torch.cat([torch.full((n*k,), shares[m]/k) for m in features])
+        self.register_buffer('s', csr(rows, columns, values, (n, n)), persistent=False)
+        self.register_buffer('s_t', csr(columns, rows, values, (n, n)), persistent=False)
+
+    def forward(self, i: Tensor)->Tensor: # rows of the items, (n_i, d)
+        "Each row as the mixture of its neighbours' rows."
+        return SparseProduct.apply(self.s, self.s_t, i)
+
+
+# %%
+points = {'text': np.array([[1., 0], [.9, .1], [0, 1], [.1, .9]])}
+ItemGraph(points, {'text': 1.}, k=2)(torch.tensor([[0.], [1], [2], [3]])).flatten()
+
+# %%
+raises(nearest, torch.eye(3), 4)
+
+# %% [markdown]
+# ## Where it lives
+#
+# `papers_nb.lirdrec.graph`, used by [the recommender](21_lirdrec.ipynb) and by [its rivals](24_baselines.ipynb).

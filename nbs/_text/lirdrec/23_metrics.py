@@ -1,0 +1,192 @@
+# %% [markdown]
+# # How good is a list
+#
+# > Recall, NDCG and their companions over all items, with ties that everybody breaks alike.
+
+# %% [markdown]
+# MMRec `utils/metrics.py`, `utils/topk_evaluator.py` · 4 minutes · what you need first: [interactions](20_data.ipynb)
+
+# %%
+#| hide
+# !test -z "$COLAB_RELEASE_TAG" || pip install -q "papers_nb[run] @ git+https://github.com/OWNER/papers_nb"
+
+# %%
+#| default_exp lirdrec.metrics
+
+# %%
+#| export
+import math
+
+import numpy as np
+import torch
+from torch import Tensor, nn
+
+from papers_nb.errors import UserError
+from papers_nb.lirdrec.data import TRAIN, Interactions
+
+# %%
+#| hide
+from papers_nb.core.checks import raises
+
+
+# %% [markdown]
+# ## The best k, ties by id
+#
+# Two items with the same score have no order, and a library returns them in whatever order its kernel meets them. Here the smaller id goes first, on every device.
+
+# %%
+#| exports
+def top_k(
+    scores: Tensor, # (B, n_i)
+    k: int,         # how many
+)->Tensor: # item ids, best first, ties by ascending id, (B, k)
+    "The k largest scores of each row, in an order that does not depend on the kernel. Source: ours."
+    if not 1 <= k <= scores.shape[1]: raise UserError(f'k={k}: 1 to {scores.shape[1]}, the number of items')
+    values, ids = scores.topk(min(k + 1, scores.shape[1]), 1)
+    tied = (values[:, 1:] == values[:, :-1]).any(1)
+    best = ids[:, :k].clone()
+    if tied.any(): best[tied] = scores[tied].argsort(dim=1, descending=True, stable=True)[:, :k]
+    return best
+
+
+# %%
+top_k(torch.tensor([[.1, .9, .9, .3]]), 3)
+
+
+# %% [markdown]
+# ## The measures
+#
+# A *hit* is an item of the list that the user took in the part that is tested. **Recall** divides the hits by all that could be hit, **precision** by the length of the list. **NDCG** gives a hit at rank $r$ the weight $1/\log_2(r+1)$ and divides by the best that was possible; **MAP** averages the precision at every hit.
+
+# %%
+#| exports
+def measures(
+    hits: Tensor,    # whether each place of a list is a hit, bool (B, K)
+    targets: Tensor, # how many items could be hit, at least 1, (B,)
+    ks: tuple[int, ...]=(5, 10, 20, 50), # list lengths, at most K
+)->dict[str, float]: # recall@k, ndcg@k, precision@k, map@k, means over users
+    "What is read off the lists. Source: MMRec, `utils/metrics.py`."
+    hits, found = hits.double(), {}
+    ranks = torch.arange(1, hits.shape[1] + 1, dtype=torch.float64, device=hits.device)
+    gains = 1/torch.log2(ranks + 1)
+    for k in ks:
+        h, few = hits[:, :k], targets.clamp(max=k)
+        found[f'recall@{k}'] = (h.sum(1)/targets).mean().item()
+        found[f'ndcg@{k}'] = ((h*gains[:k]).sum(1)/gains.cumsum(0)[few - 1]).mean().item()
+        found[f'precision@{k}'] = (h.sum(1)/k).mean().item()
+        found[f'map@{k}'] = ((h*h.cumsum(1)/ranks[:k]).sum(1)/few).mean().item()
+    return found
+
+
+# %% [markdown]
+# Four users with lists of five. By hand, recall is the mean of 1/1, 3/3, 0/2 and 3/4:
+
+# %%
+lists = torch.tensor([[3, 1, 2, 0, 4], [1, 9, 4, 8, 7], [9, 8, 7, 6, 5], [5, 0, 6, 8, 1]])
+taken = [{3}, {1, 4, 7}, {0, 2}, {5, 6, 8, 9}]
+hits = torch.tensor([[i in t for i in row] for row, t in zip(lists.tolist(), taken)])
+{k: round(v, 6) for k, v in measures(hits, torch.tensor([len(t) for t in taken]), (5,)).items()}
+
+
+# %% [markdown]
+# ## All items compete
+#
+# Every user is ranked against all items; only what the user took in training is left out. Items of the validation part stay in the list when the test part is asked for, as wrong answers: that is the protocol of MMRec, kept so that numbers compare.
+
+# %%
+#| exports
+@torch.no_grad()
+def evaluate(
+    scores,             # users (B,) → scores (B, n_i)
+    data: Interactions, # pairs of all parts
+    part: int,          # VALID or TEST
+    ks: tuple[int, ...]=(10, 20), # list lengths
+    batch: int=2048,    # users at once
+    device: str='cpu',  # of the scores
+)->dict[str, float]: # as `measures`
+    "Rank all items for every user who has something to find. Source: MMRec, `utils/topk_evaluator.py`."
+    (seen_u, seen_i), (want_u, want_i) = (_sorted(*data.pairs(p)) for p in (TRAIN, part))
+    users, all_hits, all_targets = np.unique(want_u), [], []
+    for start in range(0, len(users), batch):
+        ids = users[start:start + batch]
+        s = scores(torch.from_numpy(ids).to(device)).clone()
+        s[_places(ids, seen_u, seen_i, device)] = -torch.inf
+        wanted = torch.zeros(s.shape, dtype=torch.bool, device=device)
+        wanted[_places(ids, want_u, want_i, device)] = True
+        all_hits.append(wanted.gather(1, top_k(s, min(max(ks), data.items))))
+        all_targets.append(wanted.sum(1))
+    return measures(torch.cat(all_hits), torch.cat(all_targets), ks)
+
+def _sorted(user, item):
+    "Pairs in the order of users."
+    order = np.argsort(user, kind='stable')
+    return user[order], item[order]
+
+def _places(ids, user, item, device):
+    "Row and column of every pair of consecutive sorted users."
+    low, high = np.searchsorted(user, ids[0]), np.searchsorted(user, ids[-1], 'right')
+    keep = np.isin(user[low:high], ids)
+    return tuple(torch.from_numpy(a).to(device) for a in (np.searchsorted(ids, user[low:high][keep]), item[low:high][keep]))
+
+
+# %%
+data = Interactions('tiny', [0, 0, 1, 1, 1], [0, 1, 1, 2, 0], [0, 2, 0, 2, 1])
+liked = torch.tensor([[3., 2, 1], [3., 2, 1]])
+evaluate(lambda users: liked[users], data, 2, ks=(1, 2))
+
+# %%
+raises(top_k, liked, 4)
+
+
+# %% [markdown]
+# ## Of a network, and the best of its epochs
+#
+# A network gives rows of users and items; their products are the scores. A training keeps the weights of the best epoch aside, and has had enough when no epoch has been better for a while.
+
+# %%
+#| exports
+@torch.no_grad()
+def ranked(
+    net: nn.Module,     # gives rows of users and items
+    data: Interactions, # pairs of all parts
+    part: int,          # VALID or TEST
+)->dict[str, float]: # recall, ndcg, precision and map at 10 and 20
+    "Rank all items for every user by the rows of a network, as it is now."
+    was = net.training
+    u, i = net.eval()()
+    net.train(was)
+    return evaluate(lambda users: u[users] @ i.T, data, part, device=u.device)
+
+class Best:
+    "The best weights so far, and for how many epochs they have been. Source: ours."
+    def __init__(self,
+        net: nn.Module, # watched
+        patience: int,  # epochs without a better value after which it is enough
+    ):
+        self.net, self.patience, self.value, self.since, self.weights = net, patience, -math.inf, 0, self._now(net)
+
+    def _now(self, net): return {k: v.detach().clone() for k, v in net.state_dict().items()}
+
+    def update(self, value: float)->bool: # true when it is enough
+        "Note the value of an epoch."
+        self.since += 1
+        if value > self.value: self.value, self.since, self.weights = value, 0, self._now(self.net)
+        return self.since > self.patience
+
+    def state_dict(self)->dict:
+        "What a checkpoint keeps."
+        return {'value': self.value, 'since': self.since, 'weights': self.weights}
+
+    def load_state_dict(self, state: dict):
+        "Go on from a checkpoint."
+        self.value, self.since, self.weights = state['value'], state['since'], state['weights']
+
+
+# %%
+keeper = Best(nn.Linear(1, 1), patience=2)
+[keeper.update(v) for v in (.1, .3, .2, .2, .2)]
+
+# %% [markdown]
+# ## Where it lives
+#
+# `papers_nb.lirdrec.metrics`; [the training](31_train.ipynb) chooses its epoch by `recall@20` on the validation part.
