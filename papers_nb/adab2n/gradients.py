@@ -1,4 +1,4 @@
-"""The gradient of a weighted batch norm in four lines, and why the learnable preference learns slowly.
+"""The gradient of a weighted batch norm in closed form, and why the learnable preference learns slowly in short runs.
 
 Docs: https://OWNER.github.io/papers_nb/adab2n/gradients.html.md"""
 
@@ -43,7 +43,7 @@ def preference_gradient(
     counts: Tensor,            # N, samples of each task, (t,)
     log_concentration: Tensor, # ψ, (t,)
 )->Tensor: # gradient by ψ, (t,)
-    "How a loss pulls on the learnable preference, all tasks counted (the official rule). Source: ours."
+    "Gradient of a loss by the learnable preference, all tasks counted (the official rule). Source: ours."
     alpha = log_concentration.exp()
     total = alpha.sum() + counts.sum()
     pi = (counts + alpha)/total

@@ -1,4 +1,4 @@
-"""Two buffers that keep a sample of the past, three methods that rehearse it, and statistics made anew from it.
+"""Two buffers that keep a sample of the past, three methods that replay it, and statistics made anew from it.
 
 Docs: https://OWNER.github.io/papers_nb/adab2n/hosts.html.md"""
 
@@ -96,12 +96,12 @@ def forward(
     joint: bool,         # one forward over all parts, or one a part
 )->tuple[list[Tensor], Tensor]: # logits part by part; the regularisers of all AdaB2N layers, summed
     "Run several batches through a network together or apart."
-    outputs, gaps = [], []
+    outputs, terms = [], []
     for x, ids in [(torch.cat(parts), torch.cat(tasks))] if joint else zip(parts, tasks):
         with batch_tasks(net, ids) as regularisers: outputs.append(net(x))
-        gaps += regularisers
+        terms += regularisers
     logits = outputs[0].split([len(x) for x in parts]) if joint else outputs
-    return list(logits), torch.stack(gaps).sum() if gaps else outputs[0].new_zeros(())
+    return list(logits), torch.stack(terms).sum() if terms else outputs[0].new_zeros(())
 
 # %% ../../nbs/adab2n/24_hosts.ipynb #97eb97a9
 @dataclass(frozen=True)

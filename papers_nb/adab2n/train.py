@@ -1,4 +1,4 @@
-"""One run: a network, a norm, a method that rehearses, and what is left of the first task at the end.
+"""One run: a network, a norm, a method of replay, and how much of each task is left at the end.
 
 Docs: https://OWNER.github.io/papers_nb/adab2n/train.html.md"""
 
@@ -28,6 +28,7 @@ def tested(
     old = memory.x[memory.filled], memory.y[memory.filled]
     return evaluate(recalibrated(net, inputs(old[0], seq.name), seq.task_of(old[1])) if recalibrate else net, seq)
 
+# %% ../../nbs/adab2n/30_train.ipynb #bbd9d82f
 def fit(
     run,               # a run or a Stepper
     net: nn.Module,    # trained in place
@@ -58,10 +59,10 @@ def fit(
         xs, ys = zip(new, *(o[:2] for o in old))
         net.train()
         parts = [prepared(x, i, step) for i, x in enumerate(xs)]
-        logits, gap = forward(net, parts, [seq.task_of(y) for y in ys], joint)
+        logits, regulariser = forward(net, parts, [seq.task_of(y) for y in ys], joint)
         cost = loss(host, logits, ys, [o[2] for o in old], alpha, beta, top=memory.largest(ys[0]))
         opt.zero_grad()
-        (cost + penalty*gap if old and task >= penalty_from else cost).backward()
+        (cost + penalty*regulariser if old and task >= penalty_from else cost).backward()
         opt.param_groups[0]['lr'] = lr*decay**sum(e <= epoch for e in milestones)
         opt.step()
         memory.add(*new, logits[0].detach(), generator(run.seed, 'reservoir', step), task)

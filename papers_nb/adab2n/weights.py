@@ -1,4 +1,4 @@
-"""Where the paper's weights come from, what statistics they give, and what happens when a task is missing from the batch.
+"""Where the paper's weights come from, what statistics they give, and what happens when a task is absent from the batch.
 
 Docs: https://OWNER.github.io/papers_nb/adab2n/weights.html.md"""
 

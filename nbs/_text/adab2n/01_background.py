@@ -123,7 +123,7 @@ layer(torch.cat([new, old])).flatten()
 # | online | every training image is seen once |
 # | ER | experience replay: old samples are trained on like new ones |
 # | DER++ | the network is also asked to keep the outputs it once gave for old samples; see [Learning with a few old samples](24_hosts.ipynb) |
-# | ER-ACE | ER in which new samples compete only with classes of their own task |
+# | ER-ACE | ER in which new samples compete (nearly) only with classes of their own task |
 # | Class-IL | tested on all classes seen, without being told the task |
 # | Task-IL | told the task, only its classes are in question |
 # | forgetting | how much accuracy on old tasks has dropped |

@@ -1,10 +1,10 @@
 # %% [markdown]
 # # A weight for each task, and a weight that nobody carries
 #
-# > Where the paper's weights come from, what statistics they give, and what happens when a task is missing from the batch.
+# > Where the paper's weights come from, what statistics they give, and what happens when a task is absent from the batch.
 
 # %% [markdown]
-# Lyu et al. 2023 (AdaB²N): the weights are those of the official code, `models/utils/adab2n.py`; statements and proofs are ours · 9 minutes · what you need first: [No momentum solves the dilemma](11_dilemma.ipynb)
+# Lyu et al. 2023 (AdaB²N): the weights are those of the official code, `models/utils/adab2n.py`; statements and proofs are ours · 15 minutes · what you need first: [No momentum solves the dilemma](11_dilemma.ipynb)
 
 # %%
 #| hide
@@ -33,7 +33,7 @@ theme()
 # %% [markdown]
 # ## The question
 #
-# The last page ended with a hint: what has to be balanced is the batch, not its history. In a batch of ten new and ten old samples, more than half belong to the newest of five tasks. How much should each task count?
+# The last page ended with a hint: what has to be balanced is the batch, not its history. A batch holds ten new samples and ten from the buffer, and the buffer already holds some of the newest task. So more than half of the batch belong to one of five tasks. How much should each task count?
 #
 # The paper's answer is a formula with a learnable preference. It is worth asking three things of it. Where does it come from? What do statistics with such weights estimate? And what if a task has a weight, but no sample in the batch?
 #
@@ -73,7 +73,7 @@ pi = (counts + 1)/(counts + 1).sum()
 #
 # ## Statement 1: a posterior mean
 #
-# Let the shares of the tasks be unknown, with a Dirichlet prior of concentrations $\alpha$, and let the task labels of a batch be drawn from them. Then the posterior mean of the shares is
+# A Dirichlet distribution is one over lists of shares that sum to one; its concentrations $\alpha_k$ act like samples of task $k$ that were seen beforehand. Let the shares of the tasks be unknown, with a Dirichlet prior, and let the task labels of a batch be drawn from them. Then the mean of the shares, given the labels, is
 #
 # $$
 # \begin{aligned}
@@ -84,11 +84,11 @@ pi = (counts + 1)/(counts + 1).sum()
 #
 # In words: a mixture of what the prior prefers and of what the batch holds. With the prior at its start, $\alpha_k=1$, the prior has the weight $t/(t+N)$.
 #
-# *Why.* The density of the prior is proportional to $\prod\pi_k^{\alpha_k-1}$, the probability of the labels is $\prod\pi_k^{N_k}$. Their product is again a Dirichlet density, with $\alpha_k+N_k$ in place of $\alpha_k$. Its normaliser is $\prod_k\Gamma(\alpha_k+N_k)/\Gamma(A+N)$, and the mean of $\pi_k$ is the ratio of two normalisers, with and without one more sample of task $k$:
+# *Why.* The density of the prior is proportional to $\prod\pi_k^{\alpha_k-1}$, the probability of the labels is $\prod\pi_k^{N_k}$. Their product is again a Dirichlet density, with $\alpha_k+N_k$ in place of $\alpha_k$, and the integral of $\prod_j\pi_j^{\alpha_j+N_j-1}$ is $\prod_j\Gamma(\alpha_j+N_j)/\Gamma(A+N)$. The mean of $\pi_k$ is that integral with $N_k+1$ in place of $N_k$, over the integral itself:
 #
 # $$\frac{\Gamma(\alpha_k+N_k+1)}{\Gamma(\alpha_k+N_k)}\cdot\frac{\Gamma(A+N)}{\Gamma(A+N+1)}=\frac{\alpha_k+N_k}{A+N}.$$
 #
-# **A loose point.** The shares of *this batch* are not unknown; we can count them. What the model infers are shares from which the labels would have been drawn. But they were not drawn: the ten new ones are of the newest task because the stream says so. And had they been, the answer would estimate the shares of the stream, which is not balance. The prior is a place to put a wish, and @eq-weights is a compromise between the wish and the head count. The algebra is right, and calling it Bayesian is a way of speaking.
+# **A loose point.** The shares of *this batch* are not unknown; we can count them. What the model infers are shares from which the labels would have been drawn. But they were not drawn: the ten new ones are of the newest task because the stream says so. And had they been, the answer would estimate the shares of the stream, which is not balance. The algebra of @eq-weights is right, and it is a compromise between a preference and a head count; its Bayesian reading does not hold for real batches.
 #
 # **Two additions of ours.** A task without samples can be left out of the sums (`renormalize`, see statement 3). And the weights can be mixed with equal ones over the tasks that are present, $(1-c)\,\pi_k+c/\#\text{present}$; $c=1$ makes the tasks that are present equal. (An absent one still counts nothing; how much imbalance that leaves is computed below.)
 
@@ -146,11 +146,16 @@ def expected_stats(
 
 
 # %% [markdown]
-# Eight samples around 4 and two around 0, all of variance 1. Counted by heads, the mean is near the many; with equal weights it is in the middle, and the bias is larger:
+# Eight samples around 4 and two around 0, all of variance 1. Counted by heads, the mean is near the many; with equal weights it is in the middle. Expected mean, expected variance, and the bias, by which that is below the variance $1+\pi_1\pi_2\,4^2$ of the mixture:
 
 # %%
 N, mu, var = torch.tensor([2., 8.]), torch.tensor([0., 4.]), torch.ones(2)
-[tuple(round(s.item(), 3) for s in expected_stats(w, N, mu, var)) for w in (N/10, torch.full((2,), .5))]
+def shown(w):
+    "Mean, variance and bias for two weights."
+    mean, expected = expected_stats(w, N, mu, var)
+    return [round(v.item(), 3) for v in (mean, expected, 1 + w.prod()*16 - expected)]
+
+shown(N/10), shown(torch.full((2,), .5))
 
 # %%
 raises(expected_stats, torch.tensor([.5, .5]), torch.tensor([3., 0.]), mu, var)
@@ -208,12 +213,14 @@ def expected_loss(
 # %%
 #| code-fold: true
 settings = {'Split CIFAR-10': 5, 'Split CIFAR-100': 10, 'Split Mini-ImageNet': 20}
-Markdown('\n'.join(['| last task of | ER-ACE: 10 new, 10 old | DER++: 10 new, 20 old |', '|---|---|---|',
+Markdown('\n'.join(['| last task of | ER-ACE: 10 new, 10 replayed | DER++: 10 new, 20 replayed |', '|---|---|---|',
     *[f'| {name}, t = {t} | {100*expected_loss(t, 10, 20):.1f} % | {100*expected_loss(t, 20, 30):.2f} % |' for name, t in settings.items()]]))
 
 
 # %% [markdown]
 # ## Is it true?
+#
+# Each route takes another way to the same numbers, and a formula that was broken on purpose must be noticed by at least ten times the allowed difference ([how](../core/checks.ipynb)).
 #
 # **The weights**, against an integral for two tasks, against Dirichlet draws weighted by how likely they make the batch, and at the ends of every knob.
 
@@ -359,7 +366,7 @@ slider('imaginary samples α', [.1, 1, 2, 5, 20, 100], weights_of,
 
 
 # %% [markdown]
-# How far is one imaginary sample a task from balance? Share of the current task against that of one old task, averaged over draws of the ten replayed samples of ER-ACE. *Carried* is what the samples get.
+# How far is one imaginary sample a task from balance? Each cell is the weight that reaches samples of the current task against that of one old task, averaged over draws of the ten replayed samples of ER-ACE.
 
 # %%
 #| code-fold: true
@@ -378,7 +385,7 @@ Markdown('\n'.join(['| setting | head count | official rule | absent left out | 
     *[f'| {name}, t = {t} | {heads(t)} | {carried(t, "official")} | {carried(t)} | {carried(t, mix=1.)} |' for name, t in settings.items()]]))
 
 # %% [markdown]
-# With five tasks the prior corrects a little, with twenty more; leaving absent tasks out gives a part of that back, and even equal weights leave the current task ahead, since it is never absent. [The next page](13_gradients.ipynb) shows why training moves the prior so slowly.
+# With twenty tasks the prior corrects more than with five; leaving absent tasks out gives a part of that back, and even equal weights leave the current task ahead, since it is never absent. [The next page](13_gradients.ipynb) shows how slowly training moves the prior.
 
 # %%
 #| label: fig-lost
@@ -387,7 +394,7 @@ Markdown('\n'.join(['| setting | head count | official rule | absent left out | 
 #| classes: figcard
 fig, ax = plt.subplots()
 seen = np.arange(1, 31)
-for name, (replay, batch), color in (('ER-ACE: 10 new, 10 old', (10, 20), 'orange'), ('DER++: 10 new, 20 old', (20, 30), 'purple')):
+for name, (replay, batch), color in (('ER-ACE: 10 new, 10 replayed', (10, 20), 'orange'), ('DER++: 10 new, 20 replayed', (20, 30), 'purple')):
     ax.plot(seen, [100*expected_loss(int(t), replay, batch) for t in seen], color=COLORS[color], label=name)
 ax.set(xlabel='tasks seen', ylabel='lost weight 1 − S [%]')
 ax.legend();

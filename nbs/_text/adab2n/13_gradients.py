@@ -1,7 +1,7 @@
 # %% [markdown]
 # # A sample pays for the statistics in proportion to its weight
 #
-# > The gradient of a weighted batch norm in four lines, and why the learnable preference learns slowly.
+# > The gradient of a weighted batch norm in closed form, and why the learnable preference learns slowly in short runs.
 
 # %% [markdown]
 # Lyu et al. 2023 (AdaB²N): for the layer of the official code, `models/utils/adab2n.py`; statements and proofs are ours · 8 minutes · what you need first: [A weight for each task](12_weights.ipynb)
@@ -31,7 +31,7 @@ theme()
 # %% [markdown]
 # ## The question
 #
-# A batch norm ties the samples of a batch together: move one, and the mean and the variance move, and with them every other output. If the samples have weights, how is that bill split? And the weights themselves come from a preference $\psi$ that is learnt by the same gradient descent as the network. How strong is the pull on it?
+# A batch norm ties the samples of a batch together: move one, and the mean and the variance move, and with them every other output. So a sample *pays*: something is subtracted from its gradient. If the samples have weights, who pays how much? And the weights themselves come from a preference $\psi$ that is learnt by the same gradient descent as the network. How strong is its gradient?
 #
 # A closed form answers both. It is also what makes the layer fast: [the layer](21_layer.ipynb) runs the function of this page.
 #
@@ -63,13 +63,13 @@ m.item(), v.item(), x.grad
 # | $s$, $\hat x$ | | | $\sqrt{v+\epsilon}$, $(x-m)/s$ |
 # | $\gamma,\beta$ | `weight` | $(C,)$ | scale and shift, $y=\gamma\hat x+\beta$ |
 # | $g$ | `g` | as $x$ | gradient of the loss by $y$ |
-# | $g^m,g^v$ | `g_m`, `g_v` | $(C,)$ | gradient of the regulariser by $m$ and $v$ |
+# | $g^m,g^v$ | `g_m`, `g_v` | $(C,)$ | gradient by $m$ and $v$ of a second loss term, [the regulariser](14_bounds.ipynb); 0 without it |
 # | $\psi_k$, $\alpha_k=e^{\psi_k}$, $A$ | `log_concentration` | $(t,)$ | learnable preference for task $k$, imaginary samples, their sum |
 # | $N_k$, $N$, $\pi_k$ | `counts` | $(t,)$ | samples of task $k$, all samples, weight of task $k$ ([derived here](12_weights.ipynb)) |
 # | $p_k$ | `p` | $(t,)$ | gradient of the loss by $\pi_k$ |
 # | $\bar x_{nc}$, $e_{nc}$ | `means`, `seconds` | $(N,C)$ | mean over a sample's positions of $x$, and of $(x-m)^2$ |
 #
-# ## Statement 1: four lines
+# ## Statement 1: the gradients
 #
 # With $G=\sum g$ and $H=\sum g\hat x$ over samples and positions,
 #
@@ -99,7 +99,7 @@ m.item(), v.item(), x.grad
 #
 # For $S=1$ the mean is the point around which the variance is smallest, and this vanishes; with lost weight it does not. Now $\partial m/\partial x_{ncp}=\tilde w_n$ and, at fixed $m$, $\partial v/\partial x_{ncp}=2\tilde w_n(x-m)$: that is @eq-input. Likewise $\partial m/\partial w_n=\bar x_n$ and, at fixed $m$, $\partial v/\partial w_n=e_n$: that is @eq-weight.
 #
-# The first term of @eq-input, together with $G$ and $H$, is what torch computes for a batch norm in eval mode. So one fused kernel and two multiply-adds do it all:
+# The first term of @eq-input, together with $G$ and $H$, is what torch computes for a batch norm in eval mode. The bracket is $2L_v\,x+(L_m-2mL_v)$. So one fused kernel and two multiply-adds do it all:
 
 # %%
 #| exports
@@ -142,15 +142,15 @@ raises(norm_backward, xs, xs, w[:1], xs, xs, m, v, one, none, none)
 
 
 # %% [markdown]
-# ## Statement 2: the pull on the preference
+# ## Statement 2: the gradient of the preference
 #
-# Let $p_k=\partial L/\partial\pi_k$, which is the mean of @eq-weight over the samples of task $k$, and 0 for a task without samples. Then
+# Let $p_k=\partial L/\partial\pi_k$. Because $w_n=\pi_k/N_k$ it is the mean of @eq-weight over the samples of task $k$, and it is 0 for a task without samples. Then
 #
 # $$\frac{\partial L}{\partial\psi_j}=\textcolor{#b35900}{\frac{\alpha_j}{A+N}}\Bigl(p_j-\sum_k\pi_kp_k\Bigr).$$ {#eq-preference}
 #
-# *Why.* Of $\pi_k=(N_k+\alpha_k)/(N+A)$ with $\alpha_j=e^{\psi_j}$ the derivative is $\partial\pi_k/\partial\psi_j=\frac{\alpha_j}{A+N}(\delta_{kj}-\pi_k)$. Where absent tasks are left out, $A$ and the sums run over the tasks that are present. Where equal weights are mixed in by a share $c$, the pull is $(1-c)$ times this one, with $\pi_k$ the posterior mean before the mixing.
+# *Why.* Of $\pi_k=(N_k+\alpha_k)/(N+A)$ with $\alpha_j=e^{\psi_j}$ the derivative is $\partial\pi_k/\partial\psi_j=\frac{\alpha_j}{A+N}(\delta_{kj}-\pi_k)$. Where absent tasks are left out, $A$ and the sums run over the tasks that are present. Where equal weights are mixed in by a share $c$, the gradient is $(1-c)$ times this one, with $\pi_k$ the posterior mean before the mixing.
 #
-# Written out, without mixing, $p_j=\sum_c[L_m\bar x^{(j)}+L_ve^{(j)}]$ with the task's own mean and second moment, and $\sum_k\pi_kp_k=\sum_c[L_mm+L_vv]$: the pull on a task is **how its statistics differ from the batch's**, times $\textcolor{#b35900}{\alpha_j/(A+N)}$. At the start, with five tasks and twenty samples, that factor is 1/25.
+# Written out, without mixing, $p_j=\sum_c[L_m\bar x^{(j)}+L_ve^{(j)}]$ with the task's own mean and second moment, and $\sum_k\pi_kp_k=\sum_c[L_mm+L_vv]$: the gradient of a task's preference is **how its statistics differ from the batch's**, times $\textcolor{#b35900}{\alpha_j/(A+N)}$. At the start, with five tasks and twenty samples, that factor is 1/25.
 
 # %%
 #| exports
@@ -159,7 +159,7 @@ def preference_gradient(
     counts: Tensor,            # N, samples of each task, (t,)
     log_concentration: Tensor, # ψ, (t,)
 )->Tensor: # gradient by ψ, (t,)
-    "How a loss pulls on the learnable preference, all tasks counted (the official rule). Source: ours."
+    "Gradient of a loss by the learnable preference, all tasks counted (the official rule). Source: ours."
     alpha = log_concentration.exp()
     total = alpha.sum() + counts.sum()
     pi = (counts + alpha)/total
@@ -171,7 +171,7 @@ counts, psi = torch.tensor([2., 2, 2, 2, 12], dtype=torch.float64), torch.zeros(
 preference_gradient(torch.tensor([1., 0, 0, 0, 0], dtype=torch.float64), counts, psi)
 
 # %% [markdown]
-# A loss that is the weight of the first task itself pulls its preference by less than 0.04. Steps of gradient descent with the learning rate of the network, .03, until that preference has moved by one, if nothing ever pulls the other way:
+# A loss that is the weight of the first task itself has a gradient below 0.04 by that task's preference. Steps of gradient descent with the learning rate of the network, .03, until that preference has moved by one, if nothing ever works against it:
 
 # %%
 moving, taken = psi.clone(), 0
@@ -181,9 +181,11 @@ while moving[0] > -1:
 taken
 
 # %% [markdown]
-# A short online run has a few hundred steps, in which the pull changes its sign. (A steeper loss, or one that sums over many channels, pulls more; no bound on $p$ is given here.) The values after real trainings are on [the results page](40_results.ipynb).
+# A run on digits has 248 steps, so there $\psi$ hardly moves. A run on CIFAR has thousands, and a loss that sums over many channels may have a larger $p$: there this argument decides nothing, and $\psi$ has to be measured. What it is after the trainings on digits stands on [the results page](40_results.ipynb).
 #
 # ## Is it true?
+#
+# As before, each route takes another way, and a formula that was broken on purpose must be noticed by at least ten times the allowed difference ([how](../core/checks.ipynb)).
 #
 # **The gradients**, by finite differences of a loss that uses everything, at $S=1$ and with lost weight; against torch's own batch norm; and where the answer is known.
 
@@ -250,7 +252,7 @@ claim('adab2n.norm_backward', 'Each sample gets $\\frac\\gamma sg$ and pays $\\t
 
 
 # %% [markdown]
-# **The pull on the preference**, by SymPy, by finite differences, and for a loss that does not care.
+# **The gradient of the preference**, by SymPy, by finite differences, and for a loss that does not care.
 
 # %%
 def by_sympy(p, counts, alpha):
@@ -278,7 +280,7 @@ by_steps((1., -2., 0.), (3, 1, 0), np.log([1, 2, .5]))
 #| code-summary: "The claim, its routes and its edits"
 as64 = lambda *a: torch.tensor(a, dtype=torch.float64)
 steps_at = ((.3, 2., -1., .7), (6, 2, 0, 4), np.array([.2, -.4, .6, 0.]))
-claim('adab2n.preference_gradient', 'The loss pulls on $\\psi_j$ with $\\frac{\\alpha_j}{A+N}(p_j-\\sum_k\\pi_kp_k)$.', of=preference_gradient, source='ours',
+claim('adab2n.preference_gradient', 'The gradient by $\\psi_j$ is $\\frac{\\alpha_j}{A+N}(p_j-\\sum_k\\pi_kp_k)$.', of=preference_gradient, source='ours',
     checks=[
         Check('algebra', lambda f: f(as64(1, -2, 0), as64(3, 1, 0), as64(1, 2, .5).log()), lambda: by_sympy((1, -2, 0), (3, 1, 0), (1, 2, sympy.Rational(1, 2))), 1e-14, 'exact, then rounded to float64'),
         Check('finite differences', lambda f: f(*map(lambda a: as64(*a), steps_at)), lambda: by_steps(*steps_at), 1e-9, 'central differences with step 1e-5'),
@@ -318,7 +320,7 @@ slider('weight of the old sample', [.01, .05, .1, .2, .35, .5], bill,
 
 
 # %% [markdown]
-# A sample with much weight is a large part of the standard by which it is measured. If the push is on that sample alone, the part it keeps of it is, for the weights of the slider:
+# A sample with much weight is a large part of the standard by which it is measured. In the picture the push on the nine others reaches the old sample too, through $m$ and $v$, and hides a part of what it pays. If the push is on the old sample alone, the part that it keeps is, for the weights of the slider:
 
 # %%
 def kept(lone):
@@ -356,19 +358,19 @@ def normalised(w):
 normalised(as64(.5, .25, .25)), normalised(2*as64(.5, .25, .25))
 
 # %% [markdown]
-# **2.** All tasks have the same mean and variance. What pulls on $\psi$?
+# **2.** All tasks have the same mean and variance. What moves $\psi$?
 #
 # <details><summary>Answer</summary>
 #
-# Only what a finite batch leaves: $m$ is made of the same samples, so tasks with a heavy sample have a larger $p_j$, by a part of order $1/N_j$. With ever larger batches nothing is left, since @eq-preference sees only differences. (Under the official rule an absent task pulls as well: its $p_j$ is 0.)
+# Only the chance of small batches, since @eq-preference sees nothing but differences; with ever larger batches nothing is left. (Under the official rule an absent task has $p_j=0$, which is a difference too.)
 #
 # </details>
 #
-# **3.** The batch is ten times larger. Is $\psi$ pulled more or less?
+# **3.** The batch is ten times larger. Is the gradient of $\psi$ larger or smaller?
 #
 # <details><summary>Answer</summary>
 #
-# Less: the factor is $\alpha_j/(A+N)$. A prior of a few imaginary samples has little to say about two hundred real ones.
+# Smaller: the factor is $\alpha_j/(A+N)$. A prior of a few imaginary samples has little to say about two hundred real ones.
 #
 # </details>
 

@@ -4,7 +4,7 @@
 # > It brings training and test normalisation together. What that is worth in loss can be bounded, in accuracy it cannot.
 
 # %% [markdown]
-# Lyu et al. 2023 (AdaB²N): the pull is the regulariser of the official code, `models/utils/adab2n.py`; statements and proofs are ours · 12 minutes · what you need first: [No momentum solves the dilemma](11_dilemma.ipynb)
+# Lyu et al. 2023 (AdaB²N): the pull is the regulariser of the official code, `models/utils/adab2n.py`; statements and proofs are ours · 20 minutes · what you need first: [Running statistics forget the first task](10_momentum.ipynb), [No momentum solves the dilemma](11_dilemma.ipynb)
 
 # %%
 #| hide
@@ -65,7 +65,8 @@ x = torch.tensor([0., 4.])
 # | $x_i$, $w_i$ | `x`, `w` | one channel's activations in a batch (samples and positions), and their weights |
 # | $m$, $v$ | `m`, `v` | weighted mean and variance of the batch |
 # | $r^\mu$, $r^v$ | `mean`, `var` | running mean and variance; $r_{\text{old}}$ before the batch |
-# | $\eta$ | `eta` | how far the batch moves them, [here](10_momentum.ipynb) |
+# | $\eta$, $\eta_j$ | `eta` | how far the batch, or forward number $j$, moves them ([here](10_momentum.ipynb)) |
+# | $\kappa$ | | speed of averaging, from 0 (plain average) to 1 (the usual momentum); it sets $\eta$ |
 # | $\lambda$, $C$ | | weight of the pull in the loss, number of channels |
 # | $\gamma$, $\epsilon$ | `gamma`, `eps` | scale after normalisation, and the small number under the root |
 # | $s$, $s_r$ | `s`, `s_r` | $\sqrt{v+\epsilon}$ and $\sqrt{r^v+\epsilon}$ |
@@ -362,7 +363,7 @@ by_samples(np.array([2., 2.]), np.array([.25, .25]), 1.035, .55), gap_bound(1., 
 #
 # ## Statement 3: what batch statistics do to the gradient
 #
-# Let $i$ run over samples and positions of one channel, with fixed weights that sum to one. Write $G=\sum g_i$ and $H=\sum g_i\hat x_i$. If the loss sees the channel only through the layer's output,
+# Let $i$ run over samples and positions of one channel, with fixed weights that sum to one. Write $G=\sum g_i$ and $H=\sum g_i\hat x_i$. If the loss sees the channel only through the layer's output, the gradient at the input has the following length. Each square is divided by its weight, since that makes the mixed terms collapse; for even weights it is $n$ times the plain squared length.
 #
 # $$
 # \begin{aligned}
@@ -380,13 +381,13 @@ by_samples(np.array([2., 2.]), np.array([.25, .25]), 1.035, .55), gap_bound(1., 
 #
 # Fixed statistics $r$ would give $\frac{\gamma^2}{s_r^2}\sum g_i^2/w_i$. **Nothing is subtracted**, and where the running variance lags behind a growing batch variance the factor is too large by $s^2/s_r^2$. So there is a reason to train with the batch even if the test does not. Plain batch norm has the same reason: in @eq-damped nothing is special to AdaB²N.
 #
-# What the pull adds to $\partial L/\partial x_i$ is $w_i\bigl[p_m+2(x_i-m)\,p_v\bigr]$, where $p_m,p_v$ are $\lambda$ times the gradients of @eq-pull. For $\epsilon=0$ it is perpendicular to the loss's own gradient, in the same weighted length: it adds
+# What the pull adds to $\partial L/\partial x_i$ is $w_i\bigl[g^m+2(x_i-m)\,g^v\bigr]$, where $g^m,g^v$ are $\lambda$ times the gradients of @eq-pull. For $\epsilon=0$ it is perpendicular to the loss's own gradient, in the same weighted length: it adds
 #
-# $$p_m^2+4v\,p_v^2$$ {#eq-perpendicular}
+# $$(g^m)^2+4v\,(g^v)^2$$ {#eq-perpendicular}
 #
 # to the left side of @eq-damped, whatever the loss is.
 #
-# *Why.* The mixed term is $2\sum_i\frac{\partial L}{\partial x_i}\bigl[p_m+2(x_i-m)p_v\bigr]$, and by @eq-input $\sum\frac{\partial L}{\partial x_i}=\sum\frac{\partial L}{\partial x_i}(x_i-m)=0$: a normalised channel does not feel it when its input is shifted or stretched. With even weights, a step along the pull does just that, so at the input of its layer it **does not fight the loss**. With uneven weights this is true in the weighted length only, and of the convolution before, whose weights many samples share, it need not be true.
+# *Why.* The mixed term is $2\sum_i\frac{\partial L}{\partial x_i}\bigl[g^m+2(x_i-m)g^v\bigr]$, and by @eq-input $\sum\frac{\partial L}{\partial x_i}=\sum\frac{\partial L}{\partial x_i}(x_i-m)=0$: a normalised channel does not feel it when its input is shifted or stretched. With even weights, a step along the pull does just that, so at the input of its layer it **does not fight the loss**. With uneven weights this is true in the weighted length only, and of the convolution before, whose weights many samples share, it need not be true.
 
 # %%
 #| exports
@@ -496,11 +497,11 @@ Markdown('\n'.join(['| weights | largest over smallest | worst lengthening, squa
 #
 # ## Statement 4: what the gap can cost
 #
-# Let a channel be normalised by fixed $(b,s_b)$ in training and by $(r^\mu,s_r)$ in a test. With
+# Let a channel be normalised by fixed $(b,s_b)$ in training and by $(r^\mu,s_r)$ in a test. The two outputs of an input $x$ then differ by $\gamma(\mathsf Ax+\mathsf D)$: $\mathsf A$ is the difference of the scales and $\mathsf D$ that of the offsets,
 #
-# $$\mathsf A=\frac1{s_b}-\frac1{s_r},\qquad\mathsf D=\frac{r^\mu}{s_r}-\frac b{s_b}$$
+# $$\mathsf A=\frac1{s_b}-\frac1{s_r},\qquad\mathsf D=\frac{r^\mu}{s_r}-\frac b{s_b},$$
 #
-# task $k$ has the gap
+# and task $k$ has the gap
 #
 # $$
 # \begin{aligned}
@@ -509,11 +510,11 @@ Markdown('\n'.join(['| weights | largest over smallest | worst lengthening, squa
 # \end{aligned}
 # $$ {#eq-task}
 #
-# Let the rest of the network stay as it is, and let the loss of a sample change by at most $\Lambda$ times the change of this channel's output (for a map of positions, its root mean square). Then the mean loss over all tasks, $R$, under the two normalisers obeys
+# Let the rest of the network stay as it is, and let the loss of a sample change by at most $\Lambda$ times the change of this channel's output (for a map of positions, its root mean square). Then the mean losses over all tasks, $\mathcal R_b$ with the training normaliser and $\mathcal R_r$ with that of the test, obey
 #
 # $$
 # \begin{aligned}
-# |R_r-R_b|&\le\frac\Lambda T\sum_k\textcolor{#0072b2}{d_k}\\
+# |\mathcal R_r-\mathcal R_b|&\le\frac\Lambda T\sum_k\textcolor{#0072b2}{d_k}\\
 # &\le\Lambda\sqrt{\frac{\sum_k\pi_k\textcolor{#0072b2}{d_k^2}}{T\,\min_k\pi_k}}.
 # \end{aligned}
 # $$ {#eq-risk}
@@ -682,7 +683,7 @@ risk_bound(torch.tensor([.002**2]), 1.).item(), ((y > 0) == label).float().mean(
 # %% [markdown]
 # The bound is 0.002 for any loss with $\Lambda=1$, and half of the decisions are lost.
 #
-# **A low loss to begin with.** $R_b$ is the loss under the training normaliser, on balanced test data. Forgetting in the weights, and too few samples, are in $R_b$, and the bound says nothing about it.
+# **A low loss to begin with.** $\mathcal R_b$ is the loss under the training normaliser, on balanced test data. Forgetting in the weights, and too few samples, are in $\mathcal R_b$, and the bound says nothing about it.
 #
 # **Small batches.** @eq-task needs a fixed $(b,s_b)$. A batch's own statistics vary with it: for standard normal inputs and perfect running statistics (0, 1), @eq-task gives no gap, while batches of $n$ numbers have about $1/n$ from the mean and half as much from the deviation:
 

@@ -4,7 +4,7 @@
 # > A batch norm that weighs the tasks of a batch, and averages history at a speed that can be chosen.
 
 # %% [markdown]
-# Lyu et al. 2023 (AdaB²N); official code `models/utils/adab2n.py` · 9 minutes · what you need first: batch normalization
+# Lyu et al. 2023 (AdaB²N); official code `models/utils/adab2n.py` · 9 minutes · what you need first: the symbols of [A weight for each task](12_weights.ipynb)
 
 # %%
 #| hide
@@ -36,17 +36,21 @@ from papers_nb.core.checks import raises
 
 
 # %% [markdown]
-# In a batch that mixes ten new images with ten old ones, more than half of all samples belong to the newest task, and a plain batch norm normalises everything by statistics that are mostly new. AdaB²N gives every **task** a weight instead, and lets each sample share the weight of its task.
+# In a batch that mixes ten new images with ten old ones, more than half of all samples belong to the newest task, and a plain batch norm normalises everything by statistics that are mostly new. AdaB²N gives every **task** a weight instead, and lets each sample share the weight of its task. This page builds that layer, and a function that puts it into any network.
 #
 # | symbol | in code | shape | meaning |
 # |---|---|---|---|
 # | $x$ | `x` | $(N,C,\dots)$ | input, $P$ positions per sample and channel |
+# | $T$, $t$ | `tasks`, `seen` | | tasks at most, tasks that have come, the present one included; what has one number a task has $T$ of them, and only the first $t$ count |
 # | $k_n$ | `ids` | $(N,)$ | task of sample $n$ |
 # | $N_k$ | `counts` | $(T,)$ | samples of task $k$ in the batch |
+# | $\psi_k$ | `log_concentration` | $(T,)$ | learnable preference for task $k$ |
+# | $c$ | `uniform_mix` | | share of equal weights that is mixed in |
 # | $\pi_k$ | `task_weights` | $(T,)$ | weight of task $k$, derived in [A weight for each task](12_weights.ipynb) |
 # | $w_n=\pi_{k_n}/N_{k_n}$ | `w` | $(N,)$ | weight of sample $n$ |
 # | $m,v$ | `m`, `v` | $(C,)$ | weighted mean and biased variance |
 # | $r^\mu,r^v$ | `running_mean`, `running_var` | $(C,)$ | running statistics, used in eval mode |
+# | $\kappa$, $\mathsf m$ | `kappa`, `momentum` | | speed of averaging, from 0 (plain average) to 1 (exponential, with this momentum) |
 # | $\eta_j$ | `averaging_factor` | | how far forward number $j$ moves them, derived in [Running statistics forget the first task](10_momentum.ipynb) |
 #
 # ## Weights of samples
@@ -220,7 +224,7 @@ class AdaB2N(nn.Module):
             if not good: raise UserError(f'{name}={value!r}: {expected}')
         self.num_features, self.tasks, self.kappa, self.momentum, self.eps = num_features, tasks, kappa, momentum, eps
         self.uniform_mix, self.absent_tasks, self.regulariser, self.fused = uniform_mix, absent_tasks, regulariser, fused
-        kw, self.ids, self.gaps, self.ended = dict(device=device, dtype=dtype), None, None, 0
+        kw, self.ids, self.collected, self.ended = dict(device=device, dtype=dtype), None, None, 0
         self.weight = nn.Parameter(torch.ones(num_features, **kw)) if affine else None
         self.bias = nn.Parameter(torch.zeros(num_features, **kw)) if affine else None
         self.log_concentration = nn.Parameter(torch.full((tasks,), float(log_concentration), **kw))
@@ -243,7 +247,7 @@ class AdaB2N(nn.Module):
         affine = (self.weight, self.bias) if self.weight is not None else (torch.ones_like(self.running_mean), torch.zeros_like(self.running_mean))
         y, m, v = (FusedNorm.apply if self.fused else weighted_norm)(x, w, *affine, self.eps)
         self._update(m.detach(), v.detach())
-        if self.gaps is not None: self.gaps.append(regulariser(m, v, self.running_mean, self.running_var, self.regulariser, self.eps))
+        if self.collected is not None: self.collected.append(regulariser(m, v, self.running_mean, self.running_var, self.regulariser, self.eps))
         return y
 
     def _task_ids(self, x):
@@ -267,13 +271,21 @@ def _count_ended(layer, keys):
     "Keep the plain number of ended tasks equal to the buffer after a state was loaded."
     if not layer.tasks_done.is_meta: layer.ended = int(layer.tasks_done)
 
+
+# %% [markdown]
+# ## Handing over the tasks
+#
+# The context checks the ids once, for all layers, and gives each layer a list to put its regulariser into.
+
+# %%
+#| exports
 def _layers(net): return [m for m in net.modules() if isinstance(m, AdaB2N)]
 
-class Gaps(Sequence):
+class Regularisers(Sequence):
     "The regularisers of all layers of a network, as far as they have been computed."
     def __init__(self, parts): self.parts = parts
     def __len__(self): return sum(map(len, self.parts))
-    def __getitem__(self, i): return [gap for part in self.parts for gap in part][i]
+    def __getitem__(self, i): return [term for part in self.parts for term in part][i]
 
 @contextmanager
 def batch_tasks(
@@ -282,11 +294,11 @@ def batch_tasks(
 ): # the regularisers, one a layer and forward, as they are computed
     "Hand the tasks of a batch to every AdaB2N layer of a network; raises `UserError` for ids that cannot be."
     layers = _layers(net)
-    before, ids = [(layer.ids, layer.gaps) for layer in layers], _checked(torch.as_tensor(ids), layers) if layers else None
-    for layer in layers: layer.ids, layer.gaps = ids, []
-    try: yield Gaps([layer.gaps for layer in layers])
+    before, ids = [(layer.ids, layer.collected) for layer in layers], _checked(torch.as_tensor(ids), layers) if layers else None
+    for layer in layers: layer.ids, layer.collected = ids, []
+    try: yield Regularisers([layer.collected for layer in layers])
     finally:
-        for layer, (ids, gaps) in zip(layers, before): layer.ids, layer.gaps = ids, gaps
+        for layer, (ids, collected) in zip(layers, before): layer.ids, layer.collected = ids, collected
 
 def _checked(ids, layers):
     "Task ids as int64 beside the layers, each of a task that has come."
@@ -297,6 +309,12 @@ def _checked(ids, layers):
     if low < 0 or high >= seen: raise UserError(f'task id {low if low < 0 else high}: {seen} of {tasks} tasks have come, ids are 0 to {seen - 1}')
     return ids.to(layers[0].running_mean.device, torch.int64)
 
+
+# %% [markdown]
+# When a task ends the layers are told. Besides the buffer `tasks_done`, which a saved state carries, they count in a plain number, `ended`, so that no forward has to ask the GPU.
+
+# %%
+#| exports
 def end_task(
     net: nn.Module, # a network, with or without AdaB2N layers
 ):

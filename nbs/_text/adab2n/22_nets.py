@@ -130,7 +130,7 @@ bn = norm_layer('bn-joint', 5)
 size(small_net(1, 10, bn)), size(resnet18(3, 10, bn)), sum(isinstance(m, nn.BatchNorm2d) for m in resnet18(3, 10, bn).modules())
 
 # %% [markdown]
-# ResNet-18 has the 11,173,962 parameters and 20 norm layers of the official one. With AdaB²N each norm layer gains one number a task:
+# ResNet-18 has the 11,173,962 parameters and 20 norm layers of the official one. With AdaB²N each of the 20 norm layers gains one number for each of five tasks:
 
 # %%
 size(resnet18(3, 10, norm_layer('adab2n', 5))) - size(resnet18(3, 10, bn))

@@ -1,7 +1,7 @@
 # %% [markdown]
 # # Learning with a few old samples
 #
-# > Two buffers that keep a sample of the past, three methods that rehearse it, and statistics made anew from it.
+# > Two buffers that keep a sample of the past, three methods that replay it, and statistics made anew from it.
 
 # %% [markdown]
 # Official code `utils/buffer.py`, `models/`; Buzzega et al. 2020 (DER++), Caccia et al. 2022 (ER-ACE) · 8 minutes · what you need first: [the layer](21_layer.ipynb)
@@ -33,7 +33,7 @@ from papers_nb.core.checks import raises
 # %% [markdown]
 # ## The reservoir
 #
-# How do you keep fifty samples of a stream whose length you do not know, each with the same chance? Sample number $s$ enters a free slot while there is one; later it draws a slot from $0\dots s$ and takes it if it is among the fifty.
+# How do you keep $M$ samples of a stream whose length you do not know, each with the same chance? Sample number $s$, counted from 0, enters a free slot while there is one; later it draws a slot from $0\dots s$ and takes it if it is one of the $M$. So the newest is kept with chance $M/(s+1)$, and an older one, which was there with chance $M/s$, stays with chance $1-1/(s+1)$: together $M/(s+1)$ again.
 
 # %%
 #| exports
@@ -143,12 +143,12 @@ def forward(
     joint: bool,         # one forward over all parts, or one a part
 )->tuple[list[Tensor], Tensor]: # logits part by part; the regularisers of all AdaB2N layers, summed
     "Run several batches through a network together or apart."
-    outputs, gaps = [], []
+    outputs, terms = [], []
     for x, ids in [(torch.cat(parts), torch.cat(tasks))] if joint else zip(parts, tasks):
         with batch_tasks(net, ids) as regularisers: outputs.append(net(x))
-        gaps += regularisers
+        terms += regularisers
     logits = outputs[0].split([len(x) for x in parts]) if joint else outputs
-    return list(logits), torch.stack(gaps).sum() if gaps else outputs[0].new_zeros(())
+    return list(logits), torch.stack(terms).sum() if terms else outputs[0].new_zeros(())
 
 
 # %%
@@ -158,15 +158,17 @@ parts, tasks = [torch.zeros(4, 1), torch.ones(4, 1)], [torch.ones(4).long(), tor
 
 
 # %% [markdown]
-# Apart, zeros and ones both come out as zeros: the layer cannot tell old from new.
+# The first two rows are apart: zeros and ones both come out as zeros, and the layer cannot tell old from new. The last two are joint.
 #
 # ## The methods
+#
+# A *host* is the method of replay into which a norm is built. (The $\alpha$ and $\beta$ below are DER++'s, not those of the norm; $z_1$ are the logits that were stored with the first replayed batch, $\hat z_1$ today's.)
 #
 # **ER** asks the network to classify new and replayed samples, with a cross entropy for each, added up. (Some code takes one mean over both, which is half of it when both are equally large.) **DER++** asks the network to keep the logits of one replayed batch and to classify another:
 #
 # $$\mathcal L=\mathrm{CE}(x,y)+\alpha\,\mathrm{MSE}(z_1,\hat z_1)+\beta\,\mathrm{CE}(x_2,y_2).$$
 #
-# **ER-ACE** lets the new batch choose only among its own classes, the largest one seen and those that have not come yet, so that it does not push old classes down; the replayed batch competes with all. In the first task it replays nothing.
+# **ER-ACE** wants the new batch to choose among its own classes only, so that it does not push old classes down. The official code masks the classes below the largest one seen, except those in the batch, until the last class has come; then all that are not in the batch. We keep that. The replayed batch chooses among all classes. In the first task nothing is replayed.
 
 # %%
 #| exports
@@ -256,6 +258,9 @@ net = nn.BatchNorm1d(1)
 net(torch.full((4, 1), 10.))
 new = recalibrated(net, torch.tensor([[1.], [3.]]), torch.zeros(2).long())
 net.running_mean.item(), new.running_mean.item()
+
+# %% [markdown]
+# A tenth of ten before; afterwards the mean of 1 and 3.
 
 # %% [markdown]
 # ## Where it lives

@@ -5,15 +5,15 @@
 # %% [markdown]
 # # Train on tasks that arrive one after the other
 #
-# > One run: a network, a norm, a method that rehearses, and what is left of the first task at the end.
+# > One run: a network, a norm, a method of replay, and how much of each task is left at the end.
 
 # %% [markdown]
 # | run card | |
 # |---|---|
-# | paper | Lyu et al. 2023 (AdaB²N), online class-incremental setting |
+# | paper | Lyu et al. 2023 (AdaB²N), online class-incremental setting; the default goes through each task twice, since the digits have only 25 batches of ten a task |
 # | default | Split digits, 5 tasks of 2 classes, a stand-in of our own: the paper has no such row |
 # | data | optical digits, with scikit-learn, CC BY 4.0; CIFAR by `papers_nb fetch cifar10`; Mini-ImageNet from a folder of yours ([how](../core/data.ipynb)) |
-# | needs | default: one CPU core, under 1 GB, about ten seconds; ResNet-18 on CIFAR-10: a GPU |
+# | needs | default: one CPU core, under 1 GB, about ten seconds, of which the training takes one; ResNet-18 on CIFAR-10: a GPU |
 # | the paper's settings | `papers_nb list` names them: `-f papers://adab2n/split-cifar10-online.yaml` |
 # | start | `papermill --engine papers papers://adab2n/train.ipynb out.ipynb -p norm bn-joint -p seed 1`, or Run All |
 
@@ -21,7 +21,7 @@
 from typing import Literal
 data: Literal['digits', 'cifar10', 'cifar100', 'miniimagenet'] = 'digits'  # data set
 tasks: int = 5  # number of tasks, a divisor of the number of classes
-host: Literal['er', 'er-ace', 'derpp'] = 'derpp'  # how old samples are rehearsed
+host: Literal['er', 'er-ace', 'derpp'] = 'derpp'  # method of replay
 norm: Literal['bn-separate', 'bn-joint', 'cma-joint', 'gn', 'ln', 'in', 'cn-separate', 'adab2n', 'uniform'] = 'adab2n'  # norm layer; the separate ones use one forward a batch
 kappa: float = 1.0  # AdaB²N: speed of averaging, 0 (cumulative) to 1 (exponential)
 penalty: float = 0.1  # AdaB²N: weight λ of the statistics regulariser
@@ -36,7 +36,7 @@ lr: float = 0.03  # learning rate of plain SGD
 milestones: list[int] = []  # epochs of a task, from 0, at which the learning rate is multiplied by decay
 decay: float = 0.1  # see milestones
 batch: int = 10  # new images a step
-replay: int = 10  # old images a step and replay batch
+replay: int = 10  # replayed images a step and replay batch
 epochs: int = 2  # passes over each task; 1 is the online setting
 buffer: int = 50  # old images kept
 buffer_kind: Literal['reservoir', 'ring'] = 'reservoir'  # which old images are kept
@@ -146,7 +146,7 @@ Markdown(f'{sum(p.numel() for p in net.parameters()):,} parameters; '
 # %% [markdown]
 # ## Before training
 #
-# A network that knows nothing should pay the logarithm of the number of classes, and one batch alone should be learnt by heart. Both on a copy. What the untrained network gets right is what forward transfer is measured against.
+# The first loss should be about the logarithm of the number of classes, and one batch alone should be learnt by heart. Both on a copy. What the untrained network gets right is what forward transfer is measured against.
 
 # %%
 untrained = evaluate(net, seq)
@@ -179,6 +179,9 @@ def tested(
     old = memory.x[memory.filled], memory.y[memory.filled]
     return evaluate(recalibrated(net, inputs(old[0], seq.name), seq.task_of(old[1])) if recalibrate else net, seq)
 
+
+# %%
+#| exports
 def fit(
     run,               # a run or a Stepper
     net: nn.Module,    # trained in place
@@ -209,10 +212,10 @@ def fit(
         xs, ys = zip(new, *(o[:2] for o in old))
         net.train()
         parts = [prepared(x, i, step) for i, x in enumerate(xs)]
-        logits, gap = forward(net, parts, [seq.task_of(y) for y in ys], joint)
+        logits, regulariser = forward(net, parts, [seq.task_of(y) for y in ys], joint)
         cost = loss(host, logits, ys, [o[2] for o in old], alpha, beta, top=memory.largest(ys[0]))
         opt.zero_grad()
-        (cost + penalty*gap if old and task >= penalty_from else cost).backward()
+        (cost + penalty*regulariser if old and task >= penalty_from else cost).backward()
         opt.param_groups[0]['lr'] = lr*decay**sum(e <= epoch for e in milestones)
         opt.step()
         memory.add(*new, logits[0].detach(), generator(run.seed, 'reservoir', step), task)
@@ -272,14 +275,14 @@ ax.grid(False)
 
 # %%
 #| label: tbl-result
-#| tbl-cap: This run against the paper.
+#| tbl-cap: What this run says; the paper has no published value for it.
 cost, place = record['cost'], record['environment']['device']
-lines = [f'| {k.replace("_", " ")} | no published value in reach | {m["value"]:.1f} {m["unit"]} |' for k, m in record['metrics'].items()]
-Markdown('\n'.join(['| metric | paper | this run, one seed |', '|---|---|---|', *lines]) + f'\n\nCost: {cost["wall_s"]:.1f} s on {place}, '
+lines = [f'| {k.replace("_", " ")} | {m["value"]:.1f} {m["unit"]} |' for k, m in record['metrics'].items()]
+Markdown('\n'.join(['| metric | this run, one seed |', '|---|---|', *lines]) + f'\n\nCost: {cost["wall_s"]:.1f} s on {place}, '
          f'{cost["peak_mb"]:,} MB at most, {cost["resumes"]} resumes, {cost["replayed_steps"]} steps replayed.')
 
 # %% [markdown]
-# What differs from the paper: the set is small and grey, the network has three convolutions, and a task lasts fifty steps. What several seeds say is computed by `papers_nb grid` and shown by `papers_nb results adab2n`.
+# What the metrics are: [how much was learnt, how much was forgotten](23_metrics.ipynb). What differs from the paper: the set is small and grey, the network has three convolutions, and a task lasts fifty steps. What several seeds say is computed by `papers_nb grid` and shown by `papers_nb results adab2n`.
 #
 # ## What is left on disk
 
