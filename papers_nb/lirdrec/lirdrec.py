@@ -13,7 +13,7 @@ import math
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import leaky_relu, logsigmoid, normalize
+from torch.nn.functional import logsigmoid, normalize
 
 from ..errors import UserError
 from .data import TRAIN, Interactions

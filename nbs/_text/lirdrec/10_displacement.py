@@ -22,8 +22,7 @@ from papers_nb.errors import UserError
 
 # %%
 #| hide
-import numpy as np, matplotlib.pyplot as plt
-from IPython.display import Markdown
+import numpy as np
 from torch.nn.functional import logsigmoid
 from papers_nb.core.checks import Check, claim, raises
 from papers_nb.core.plots import COLORS, slider, theme

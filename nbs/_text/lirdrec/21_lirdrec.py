@@ -20,7 +20,7 @@ import math
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import leaky_relu, logsigmoid, normalize
+from torch.nn.functional import logsigmoid, normalize
 
 from papers_nb.errors import UserError
 from papers_nb.lirdrec.data import TRAIN, Interactions

@@ -49,7 +49,7 @@ class FreeRows(nn.Module):
         reg: float=1e-4,    # weight of the penalty
     ):
         super().__init__()
-        self.users, self.items = (nn.Parameter(nn.init.xavier_uniform_(torch.empty(n, dim))) for n in (data.users, data.items))
+        self.users, self.items = (nn.Parameter(nn.init.xavier_normal_(torch.empty(n, dim))) for n in (data.users, data.items))
         self.graph, self.reg = Propagation(*data.pairs(TRAIN), data.users, data.items, layers, mean=True), reg
 
     def start_epoch(self, epoch: int):
@@ -82,7 +82,7 @@ class VBPR(FreeRows):
         super().__init__(data, dim, 0, reg)
         if not data.features: raise UserError(f'{data.name} has no features, which VBPR needs')
         self.register_buffer('x', torch.from_numpy(np.concatenate(list(data.features.values()), 1)), persistent=False)
-        self.users = nn.Parameter(nn.init.xavier_uniform_(torch.empty(data.users, 2*dim)))
+        self.users = nn.Parameter(nn.init.xavier_normal_(torch.empty(data.users, 2*dim)))
         self.map = nn.Linear(self.x.shape[1], dim)
 
     def forward(self)->tuple[Tensor, Tensor]: # users (n_u, 2d), items (n_i, 2d)

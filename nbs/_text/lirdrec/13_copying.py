@@ -1,0 +1,287 @@
+# %% [markdown]
+# # Copied weights forget what they learnt
+#
+# > The network that weighs the branches is switched off within ten epochs, and what it leaves behind becomes an even mean.
+
+# %% [markdown]
+# Zhou et al. 2025 (LIRDRec): progressive weight copying as in the official code, `src/models/lirdrec.py`; statements and proofs are ours · 7 minutes · what you need first: softmax, [the recommender](21_lirdrec.ipynb)
+
+# %%
+#| hide
+# !test -z "$COLAB_RELEASE_TAG" || pip install -q "papers_nb[run] @ git+https://github.com/OWNER/papers_nb"
+
+# %%
+#| default_exp lirdrec.copying
+
+# %%
+#| export
+import math
+
+import torch
+from torch import Tensor
+
+from papers_nb.errors import UserError
+
+# %%
+#| hide
+import numpy as np
+from IPython.display import Markdown
+from scipy.optimize import root
+from scipy.special import softmax
+from papers_nb.core.checks import Check, claim, raises
+from papers_nb.core.plots import COLORS, slider, theme
+theme()
+
+# %% [markdown]
+# ## The question
+#
+# Some users choose by the picture, others by the text. LIRDRec learns for each user how much each of three branches counts: a small network proposes weights, a memory keeps the last ones, and a schedule hands over from the one to the other. What do the weights look like in the end?
+#
+# ## One user
+#
+# The network is sure: logits 5, 0 and -5. Its weights are
+
+# %%
+weights = torch.tensor([5., 0., -5.]).softmax(0)
+weights
+
+# %% [markdown]
+# At the start of the next epoch these are copied into the memory, and the memory is put through a softmax. Once the network is switched off, the same happens again every epoch:
+
+# %%
+for _ in range(4):
+    weights = weights.softmax(0)
+    print(weights.numpy().round(3))
+
+
+# %% [markdown]
+# ## Symbols
+#
+# | symbol | in code | meaning |
+# |---|---|---|
+# | $f$ | | logits that the network proposes, one a branch |
+# | $\theta$ | | memory, one number a branch |
+# | $a=\operatorname{softmax}(\omega f+(1-\omega)\theta)$ | | weights that are used |
+# | $M$ | `branches` | branches |
+# | $\omega_e$ | `network_weight` | how much the network decides in epoch $e=1,2,\dots$ |
+# | $\omega_0$, $\beta$ | `start`, `base` | before the first epoch, in (0, 1); base, in (0, 1) |
+#
+# ## Statement 1: the hand-over
+#
+# Every epoch sets $\omega_e=\beta^e\omega_{e-1}/(\beta^e\omega_{e-1}+1-\omega_{e-1})$. Then
+#
+# $$\omega_e=\Bigl[1+\frac{1-\omega_0}{\omega_0}\,\beta^{-e(e+1)/2}\Bigr]^{-1}.$$ {#eq-handover}
+#
+# *Why.* The step multiplies the odds $\omega/(1-\omega)$ by $\beta^e$. After $e$ steps they have been multiplied by $\beta^{1+2+\dots+e}=\beta^{e(e+1)/2}$.
+#
+# So the odds fall faster than exponentially. They are even at $e(e+1)/2=\ln(\text{odds}_0)/\ln(1/\beta)$.
+
+# %%
+#| exports
+def network_weight(
+    epoch: int,      # e, from 0
+    start: float=.9, # ω_0, in (0, 1)
+    base: float=.9,  # β, in (0, 1)
+)->float: # ω_e
+    "How much the network decides, against the memory. Source: recursion in official code, `src/models/lirdrec.py`; closed form ours."
+    if not 0 < start < 1 or not 0 < base < 1: raise UserError(f'start={start}, base={base}: both between 0 and 1')
+    return 1/(1 + (1 - start)/start*base**(-epoch*(epoch + 1)/2))
+
+def hand_over(
+    start: float=.9, # ω_0, in (0.5, 1)
+    base: float=.9,  # β, in (0, 1)
+)->float: # epochs, not rounded
+    "The epoch in which network and memory decide evenly. Source: ours."
+    return (math.sqrt(1 + 8*math.log(start/(1 - start))/math.log(1/base)) - 1)/2
+
+
+# %%
+[round(network_weight(e), 4) for e in range(1, 13)]
+
+# %%
+#| code-fold: true
+Markdown('\n'.join(['| ω₀ | even in epoch | below 1 % from epoch |', '|---|---|---|', *[f'| {s} | {hand_over(s):.2f} | {next(e for e in range(100) if network_weight(e, s) < .01)} |' for s in (.9, .95, .99)]]))
+
+# %% [markdown]
+# A training takes about a hundred epochs. For nine tenths of it the network is switched off.
+
+# %%
+raises(network_weight, 1, start=1.)
+
+
+# %% [markdown]
+# ## Statement 2: a copy is a contraction
+#
+# With $\omega=0$, and as long as the memory is not trained in between, an epoch maps weights to weights by $a\mapsto\operatorname{softmax}(a)$.
+#
+# 1. The map has the single fixed point $(\frac1M,\dots,\frac1M)$, and any two lists of weights come closer by at least a half in every step.
+# 2. Near the fixed point the distance shrinks by $1/M$ a step.
+# 3. After one step no weight is above
+#
+# $$\frac{e}{e+M-1},$$ {#eq-ceiling}
+#
+# however sure the network was.
+#
+# *Why.* The derivative of the softmax is $J=\operatorname{diag}(a)-aa^\top$, and $x^\top Jx$ is the variance of $x$ under the weights $a$, at most a quarter of the squared range of $x$, which is at most half of its squared length: so $\|J\|\le\frac12$, and a contraction has one fixed point; even weights are one. There $J=\frac1M(I-\frac1M\mathbf 1\mathbf 1^\top)$, and differences of weights sum to zero, so they shrink by $1/M$. A weight lies between 0 and 1, so the largest exponential is at most $e$ and the others are at least 1.
+#
+# The cause is that **probabilities are copied into a place for logits**. Two ways keep what was learnt: copy the logits, then a copy changes nothing; or mix probabilities with probabilities, $a=\omega\operatorname{softmax}(f)+(1-\omega)\hat\theta$.
+#
+# In a training the memory is a parameter too, and the loss moves it between copies. But Adam moves a number by at most about its learning rate in each step: at $10^{-4}$ and 58 steps an epoch that is 0.006, and the contraction takes most of it back.
+
+# %%
+#| exports
+def copied(
+    weights: Tensor, # on the last axis, sum to one
+    times: int,      # epochs with the network switched off and the memory at rest
+)->Tensor: # like weights
+    "Weights after repeated copying into the place of logits. Source: official code, `src/models/lirdrec.py`."
+    for _ in range(times): weights = weights.softmax(-1)
+    return weights
+
+def ceiling(
+    branches: int, # M
+)->float:
+    "The largest weight that can be left after one full copy. Source: ours."
+    if branches < 1: raise UserError(f'branches={branches}: at least 1')
+    return math.e/(math.e + branches - 1)
+
+
+# %%
+ceiling(3), copied(torch.tensor([1., 0., 0.]), 1)
+
+
+# %% [markdown]
+# ## Is it true?
+#
+# Each route takes another way, and a formula that was broken on purpose must be noticed by at least ten times the allowed difference ([how](../core/checks.ipynb)).
+
+# %%
+def by_recursion(epochs, start, base):
+    "The schedule as the code runs it."
+    w, found = start, []
+    for e in range(1, epochs + 1):
+        w = base**e*w/(base**e*w + 1 - w)
+        found.append(w)
+    return found
+
+by_recursion(3, .9, .9)
+
+# %%
+#| code-fold: true
+#| code-summary: "The claim about the schedule, its routes and its edits"
+claim('lirdrec.network_weight', 'The network decides with the weight $[1+\\frac{1-\\omega_0}{\\omega_0}\\beta^{-e(e+1)/2}]^{-1}$.', of=network_weight, source='recursion: official code, src/models/lirdrec.py; closed form: ours',
+    checks=[Check('brute force', lambda f: [f(e, s, b) for s, b in ((.9, .9), (.99, .8), (.5, .95)) for e in range(1, 21)], lambda: [w for s, b in ((.9, .9), (.99, .8), (.5, .95)) for w in by_recursion(20, s, b)], 1e-13, 'float64, 20 divisions'),
+            Check('limit', lambda f: [f(0, .7, .3), f(9, .5, 1 - 1e-12), f(60, .9, .9)], lambda: [.7, .5, 0.], 1e-9, 'before the first epoch; a base of nearly one; late')],
+    mutants=[('(epoch + 1)/2', '(epoch + 1)'), ('(1 - start)/start', 'start/(1 - start)'), ('-epoch*(epoch + 1)', '-epoch*epoch')])
+
+# %%
+#| code-fold: true
+#| code-summary: "The claim about the even epoch, its routes and its edits"
+even = lambda s, b: root(lambda e: s/(1 - s)*b**(e[0]*(e[0] + 1)/2) - 1, [5.]).x[0]
+def between(start, base):
+    "The epoch by linear interpolation of the log-odds between whole epochs of the recursion."
+    odds = [math.log(w/(1 - w)) for w in [start, *by_recursion(30, start, base)]]
+    e = next(i for i, o in enumerate(odds) if o < 0)
+    return e - 1, e
+claim('lirdrec.hand_over', 'Network and memory decide evenly at $\\frac12(\\sqrt{1+8\\ln(\\text{odds}_0)/\\ln(1/\\beta)}-1)$.', of=hand_over, source='ours',
+    checks=[Check('trusted implementation', lambda f: [f(.9, .9), f(.99, .9), f(.95, .8)], lambda: [even(.9, .9), even(.99, .9), even(.95, .8)], 1e-7, 'tolerance of scipy.optimize.root, about 1e-8'),
+            Check('brute force', lambda f: [float(low <= f(s, b) <= high) for s, b in ((.9, .9), (.99, .9), (.95, .8)) for low, high in [between(s, b)]], lambda: [1., 1., 1.], 1e-2, 'between the two whole epochs around it, yes or no')],
+    mutants=[('1 + 8*', '1 + 4*'), ('- 1)/2', '+ 1)/2'), ('math.log(1/base)', 'base')])
+
+
+# %%
+def by_hand(weights, times):
+    "Repeated softmax with exponentials written out."
+    for _ in range(times): weights = [math.exp(a)/sum(map(math.exp, weights)) for a in weights]
+    return weights
+
+def shrinking(M, step=1e-4):
+    "How much a small difference from even weights is left after one softmax of scipy."
+    start = np.full(M, 1/M) + step*np.r_[1, -1, np.zeros(M - 2)]
+    return (softmax(start) - 1/M)[0]/step
+
+by_hand((.9, .1, 0.), 2), shrinking(3)
+
+# %%
+#| code-fold: true
+#| code-summary: "The claim about copying, its routes and its edits"
+as64 = lambda *a: torch.tensor(a, dtype=torch.float64)
+claim('lirdrec.copied', 'Copied into the place of logits, weights go to even ones, near them by a factor $1/M$ a step.', of=copied, source='official code, src/models/lirdrec.py; derivation ours',
+    checks=[Check('brute force', lambda f: [*f(as64(.9, .1, 0.), 3), *f(as64(.2, .8), 1)], lambda: [*by_hand((.9, .1, 0.), 3), *by_hand((.2, .8), 1)], 1e-14, 'float64'),
+            Check('finite differences', lambda f: [(f(torch.full((M,), 1/M, dtype=torch.float64) + 1e-4*torch.eye(M, dtype=torch.float64)[0] - 1e-4*torch.eye(M, dtype=torch.float64)[1], 1)[0].item() - 1/M)/1e-4 for M in (2, 3, 5)], lambda: [1/2, 1/3, 1/5], 1e-4, 'step 1e-4: its size times the second derivative, below one'),
+            Check('limit', lambda f: f(as64(1., 0., 0., 0.), 40), lambda: [.25]*4, 1e-12, 'forty halvings')],
+    mutants=[('range(times)', 'range(times + 1)'), ('weights.softmax(-1)', 'weights.exp()'), ('weights.softmax(-1)', '(5*weights).softmax(-1)')])
+
+
+# %%
+#| code-fold: true
+#| code-summary: "The claim about the ceiling, its routes and its edits"
+def highest(M, n=20_000):
+    "The largest weight after one softmax, over corners and many random lists of weights."
+    lists = np.r_[np.random.default_rng(0).dirichlet(np.full(M, .3), n), np.eye(M)]
+    return softmax(lists, axis=1).max()
+claim('lirdrec.ceiling', 'After one full copy no weight is above $e/(e+M-1)$.', of=ceiling, source='ours',
+    checks=[Check('brute force', lambda f: [f(2), f(3), f(7)], lambda: [highest(2), highest(3), highest(7)], 1e-12, 'reached at a corner; no random list is higher'),
+            Check('limit', lambda f: [f(1), f(10**9)], lambda: [1., 0.], 1e-8, 'a single branch; very many')],
+    mutants=[('branches - 1', 'branches'), ('math.e/(', '1/('), ('math.e + branches', '1 + branches')])
+
+
+# %% [markdown]
+# ## Picture
+#
+# Weights of three branches for one user: the network proposes the logits of the slider, times (1, 0, -1), and never changes its mind; the memory moves only by copying, so that everything seen is the schedule's doing.
+
+# %%
+#| hide
+def course(sure, ax):
+    "Weights over epochs, and how much the network decides."
+    f, memory, found = torch.tensor([1., 0., -1.])*sure, torch.full((3,), 1/3), []
+    for e in range(1, 31):
+        w = network_weight(e)
+        memory = (w*f + (1 - w)*memory).softmax(0)
+        found.append(memory)
+    for k, color in enumerate(('blue', 'sky', 'purple')): ax.plot(range(1, 31), torch.stack(found)[:, k], color=COLORS[color], label=f'branch {k + 1}')
+    ax.plot(range(1, 31), [network_weight(e) for e in range(1, 31)], '--', color=COLORS['grey'], label='ω')
+    ax.set(xlabel='epoch', ylabel='weight', ylim=(-.03, 1.03))
+    ax.legend(loc='upper right')
+
+
+# %%
+#| label: fig-course
+#| fig-cap: "Weights of three branches for one user (solid) and the weight ω of the network (dashed). The slider moves how sure the network is."
+#| echo: false
+slider('logits', [.3, 1, 2, 5, 10], course,
+    'However sure the network is, its weights last as long as ω does: by the fifteenth epoch all three branches count a third.', start=2)
+
+# %% [markdown]
+# ## What if
+#
+# Predict first, then open.
+#
+# **1.** Two users with opposite tastes, one sure of the picture, one of the text. What distinguishes their weights after thirty epochs?
+#
+# <details><summary>Answer</summary>
+#
+# Nothing: both have even weights. Their own rows still differ, in all three branches.
+#
+# </details>
+
+# %%
+copied(torch.tensor([[1., 0., 0.], [0., 1., 0.]]), 20)
+
+# %% [markdown]
+# **2.** A base of 0.999 instead of 0.9. When is the network at an even share, from 0.9?
+#
+# <details><summary>Answer</summary>
+#
+# About ten times as late: the epoch grows with the root of $1/\ln(1/\beta)$.
+#
+# </details>
+
+# %%
+hand_over(.9, .9), hand_over(.9, .999)
+
+# %% [markdown]
+# ## Where it lives
+#
+# `papers_nb.lirdrec.copying`. All kinds of copying are in [the recommender](21_lirdrec.ipynb); what they do to a list is measured by [the training](31_train.ipynb).

@@ -1,0 +1,239 @@
+"""LIRDRec: its parts against slow or trusted ways to the same numbers, and a training that is killed."""
+import copy
+
+import numpy as np
+import pytest
+import scipy.fft
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from papers_nb.core.train import Stepper, generator
+from papers_nb.errors import UserError
+from papers_nb.lirdrec.baselines import VBPR, FreeRows
+from papers_nb.lirdrec.data import TEST, TRAIN, VALID, Interactions, k_core, split_per_user, synthetic
+from papers_nb.lirdrec.graph import ItemGraph, Propagation, nearest
+from papers_nb.lirdrec.lirdrec import COPIES, Copying, LIRDRecNet, dct_matrix, transform
+from papers_nb.lirdrec.metrics import Best, evaluate, ranked, top_k
+from papers_nb.lirdrec.sampling import Negatives
+from papers_nb.lirdrec.train import fit
+
+SHOP = synthetic(seed=1, users=200, items=120)
+
+
+@given(st.integers(0, 10**6))
+@settings(max_examples=25, deadline=None)
+def test_the_split_follows_the_rule_for_every_user(seed):
+    rng = np.random.default_rng(seed)
+    user = np.repeat(np.arange(20), rng.integers(5, 40, 20))
+    part = split_per_user(rng.permutation(user), rng)
+    shuffled = np.random.default_rng(seed)
+    user = np.repeat(np.arange(20), shuffled.integers(5, 40, 20))
+    user = shuffled.permutation(user)
+    for u in range(20):
+        n, found = (user == u).sum(), np.bincount(part[user == u], minlength=3)
+        aside = 2 if n < 10 else int(.2 * n)
+        assert found.tolist() == [n - aside, aside // 2, aside - aside // 2]
+
+
+def test_the_core_is_what_repeated_dropping_leaves():
+    rng = np.random.default_rng(0)
+    user, item = rng.integers(0, 60, 500), rng.integers(0, 60, 500)
+    rows = set(range(500))
+    while True:
+        bad = {r for r in rows if sum(user[s] == user[r] for s in rows) < 8 or sum(item[s] == item[r] for s in rows) < 8}
+        if not bad:
+            break
+        rows -= bad
+    assert set(np.flatnonzero(k_core(user, item, 8))) == rows
+
+
+def test_a_made_up_set_is_the_same_every_time_and_like_a_shop():
+    a, b = synthetic(3), synthetic(3)
+    assert a.content == b.content and a.content != synthetic(4).content and all(np.array_equal(a.features[m], b.features[m]) for m in a.features)
+    assert 11_000 < len(a.user) < 13_500 and np.bincount(a.user).min() >= 5 and np.bincount(a.item).min() >= 5
+    assert len(set(zip(a.user, a.item))) == len(a.user)
+
+
+@pytest.mark.parametrize("kw,words", [
+    ({"features": {"text": np.ones((2, 3))}}, "2 rows for 3 items|item ids from 0 to 2: 0 to 1"), ({"features": {"text": np.full((3, 2), np.inf)}}, "6 numbers that are not finite"),
+    ({"features": {"text": np.array([["a"], ["b"], ["c"]])}}, "numbers, one row an item"), ({"item": [0, 1, -2, 0]}, "item ids from -2"), ({"part": [0, 0, 1, 3]}, "part ids from 0 to 3"),
+    ({"part": [0, 0, 1, 1]}, "1 of 2 users have no training item"), ({"user": [0., 0, 1, 1]}, "a row of whole numbers"), ({"user": [0, 0, 1]}, "3 users, 4 items, 4 parts"), ({"items": 2}, "0 to 1 are expected")])
+def test_interactions_that_do_not_fit_are_refused(kw, words):
+    with pytest.raises(UserError, match=words):
+        Interactions(**{"name": "x", "user": [0, 0, 1, 1], "item": [0, 1, 2, 0], "part": [0, 1, 0, 2], **kw})
+
+
+def test_propagation_is_powers_of_the_scaled_adjacency():
+    user, item = SHOP.pairs(TRAIN)
+    a = torch.zeros(SHOP.users + SHOP.items, SHOP.users + SHOP.items, dtype=torch.float64)
+    a[user, item + SHOP.users] = a[item + SHOP.users, user] = 1
+    d = (a.sum(1) + 1e-7).rsqrt()
+    a = d[:, None] * a * d
+    x = torch.randn(len(a), 3, dtype=torch.float64)
+    expected = sum(torch.linalg.matrix_power(a, k) @ x for k in range(4))
+    u, i = Propagation(user, item, SHOP.users, SHOP.items, layers=3)(*x.float().split([SHOP.users, SHOP.items]))
+    assert torch.allclose(torch.cat([u, i]).double(), expected, atol=1e-4)
+    u, i = Propagation(user, item, SHOP.users, SHOP.items, layers=3, mean=True)(*x.float().split([SHOP.users, SHOP.items]))
+    assert torch.allclose(torch.cat([u, i]).double(), expected / 4, atol=1e-4)
+
+
+def test_the_gradient_of_propagation_is_its_transpose():
+    graph = Propagation(*SHOP.pairs(TRAIN), SHOP.users, SHOP.items, layers=2)
+    x, y = torch.randn(SHOP.users + SHOP.items, 2, requires_grad=True), torch.randn(SHOP.users + SHOP.items, 2)
+    torch.cat(graph(*x.split([SHOP.users, SHOP.items]))).mul(y).sum().backward()
+    assert torch.allclose(x.grad, torch.cat(graph(*y.split([SHOP.users, SHOP.items]))), atol=1e-4), "the matrix is symmetric, so it is its own transpose"
+
+
+def test_neighbours_are_those_of_largest_cosine_and_ties_go_to_the_smaller_id():
+    x = torch.randn(40, 5)
+    cosine = torch.nn.functional.cosine_similarity(x[:, None], x[None], dim=2)
+    assert torch.equal(nearest(x, 4), cosine.argsort(dim=1, descending=True, stable=True)[:, :4])
+    assert nearest(torch.ones(5, 2), 3).tolist() == [[0, 1, 2]] * 5
+    rows = ItemGraph(SHOP.features, {"image": .3, "text": .7}, 10)(torch.ones(SHOP.items, 1))
+    assert torch.allclose(rows, torch.ones(SHOP.items, 1), atol=1e-6)
+
+
+@pytest.mark.parametrize("size", [1, 2, 7, 48])
+def test_the_transform_is_the_orthonormal_dct(size):
+    x = np.random.default_rng(0).standard_normal((5, size))
+    assert np.allclose(x @ dct_matrix(size).T.numpy(), scipy.fft.dct(x, norm="ortho", axis=1), atol=1e-12)
+    assert np.allclose(transform(torch.from_numpy(x), "2d"), scipy.fft.dctn(x, norm="ortho"), atol=1e-12)
+    assert torch.allclose(dct_matrix(size) @ dct_matrix(size).T, torch.eye(size, dtype=torch.float64), atol=1e-12)
+
+
+def test_the_weight_of_the_network_has_its_closed_form():
+    copying = Copying(4, 3, 8, start=.95, base=.9)
+    for epoch in range(1, 15):
+        copying.start_epoch(epoch)
+        assert copying.mix.item() == pytest.approx(1 / (1 + .05 / .95 * .9 ** (-epoch * (epoch + 1) / 2)), rel=1e-12)
+
+
+@pytest.mark.parametrize("kind", COPIES)
+def test_weights_of_the_branches_sum_to_one_and_are_copied(kind):
+    torch.manual_seed(0)
+    copying, rows = Copying(6, 3, 8, kind), [torch.randn(6, 8) for _ in range(3)]
+    copying.start_epoch(1)
+    first = copying(rows)
+    assert torch.allclose(first.sum(1), torch.ones(6), atol=1e-6)
+    copying.start_epoch(2)
+    if kind in ("code", "convex"):
+        assert torch.equal(copying.memory.data, first)
+    if kind == "logit":
+        assert torch.allclose(copying.memory.softmax(1), first, atol=1e-6)
+
+
+def test_the_network_has_as_many_parameters_as_its_shapes_say():
+    net = LIRDRecNet(SHOP, dim=16, hidden=32)
+    branches = [128, 48, 176]
+    assert sum(p.numel() for p in net.parameters()) == 3 * SHOP.users * 16 + 3 * SHOP.users + sum(d * 32 + 32 + 32 * 16 for d in branches) + 3 * (16 * 4 + 4 + 4 + 1)
+
+
+def test_new_items_are_scored_by_features_alone():
+    cold = 3
+    keep = SHOP.item != cold
+    shop = Interactions("cold", SHOP.user[keep], SHOP.item[keep], np.zeros(keep.sum(), int), SHOP.features, SHOP.users, SHOP.items)
+    net = LIRDRecNet(shop, dim=8, hidden=16).eval()
+    i = net()[1]
+    assert torch.isfinite(i[cold]).all() and i[cold].norm() > 0
+
+
+def test_best_items_are_in_order_with_ties_by_id():
+    scores = torch.randint(0, 4, (50, 12), generator=torch.Generator().manual_seed(0)).float()
+    expected = [sorted(range(12), key=lambda i, row=row: (-row[i], i))[:5] for row in scores.tolist()]
+    assert top_k(scores, 5).tolist() == expected
+
+
+def test_evaluation_agrees_with_counting_user_by_user():
+    scores = torch.randn(SHOP.users, SHOP.items, generator=torch.Generator().manual_seed(0))
+    seen, want = ({u: set() for u in range(SHOP.users)} for _ in range(2))
+    for part, sets in ((TRAIN, seen), (TEST, want)):
+        for u, i in zip(*SHOP.pairs(part)):
+            sets[u].add(i)
+    recalls, ndcgs = [], []
+    for u in range(SHOP.users):
+        if want[u]:
+            ranking = [i for i in scores[u].argsort(descending=True).tolist() if i not in seen[u]][:20]
+            hits = [i in want[u] for i in ranking]
+            recalls.append(sum(hits) / len(want[u]))
+            ndcgs.append(sum(h / np.log2(r + 2) for r, h in enumerate(hits)) / sum(1 / np.log2(r + 2) for r in range(min(20, len(want[u])))))
+    for batch in (7, 1000):
+        found = evaluate(lambda users: scores[users], SHOP, TEST, batch=batch)
+        assert found["recall@20"] == pytest.approx(np.mean(recalls)) and found["ndcg@20"] == pytest.approx(np.mean(ndcgs))
+
+
+def test_negatives_are_never_taken_and_come_evenly():
+    user, item = (torch.from_numpy(a) for a in SHOP.pairs(TRAIN))
+    taken, negatives = set(zip(user.tolist(), item.tolist())), Negatives(user, item)
+    drawn = negatives.draw(user.repeat(20), generator(0, "negatives", 0))
+    assert not taken & set(zip(user.repeat(20).tolist(), drawn.tolist())) and set(drawn.tolist()) <= set(item.tolist())
+    free = [i for i in item.unique().tolist() if (0, i) not in taken]
+    counts = torch.bincount(negatives.draw(torch.zeros(20_000, dtype=torch.int64), generator(0, "negatives", 1)), minlength=SHOP.items)[free].double()
+    assert ((counts - 20_000 / len(free)).abs() < 5 * (20_000 / len(free))**.5).all()
+
+
+def test_the_best_epoch_is_kept_and_patience_ends():
+    net = torch.nn.Linear(1, 1)
+    best = Best(net, patience=2)
+    net.weight.data.fill_(1.)
+    assert not best.update(.5)
+    net.weight.data.fill_(2.)
+    assert [best.update(v) for v in (.4, .5, .3)] == [False, False, True]
+    assert best.weights["weight"].item() == 1.
+
+
+class Killed(Exception):
+    pass
+
+
+class Breaking(Stepper):
+    """A stepper that keeps its state when it breaks off, and goes on from such a state."""
+
+    def __init__(self, stop=None, saved=None):
+        super().__init__(0)
+        self.stop, self.saved = stop, saved
+        self.metrics = list(saved["metrics"]) if saved else []
+
+    def steps(self, total, state):
+        """Skip what was done."""
+        for name, part in state.items() if self.saved else ():
+            part.load_state_dict(copy.deepcopy(self.saved["state"][name]))
+        for step in super().steps(total, state):
+            if self.saved and step < self.saved["step"]:
+                continue
+            if step == self.stop:
+                self.saved = copy.deepcopy({"step": step, "metrics": self.metrics, "state": {k: v.state_dict() for k, v in state.items()}})
+                raise Killed
+            yield step
+
+
+MODELS = {"lirdrec": lambda: LIRDRecNet(SHOP, 8, 16), "with ids": lambda: LIRDRecNet(SHOP, 8, 16, ids=True), "logit": lambda: LIRDRecNet(SHOP, 8, 16, pwc="logit"),
+          "lightgcn": lambda: FreeRows(SHOP, 8, 2), "bprmf": lambda: FreeRows(SHOP, 8), "vbpr": lambda: VBPR(SHOP, 8)}
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_every_recommender_learns_and_goes_on_bit_for_bit(name):
+    def train(run):
+        torch.manual_seed(0)
+        net = MODELS[name]()
+        before = ranked(net, SHOP, VALID)["recall@20"]
+        best = Best(net, 20)
+        fit(run, net, SHOP, best, lr=.01, batch=256, epochs=12)
+        return net, best, before
+    alone, broken = Breaking(), Breaking(stop=31)
+    net, best, before = train(alone)
+    with pytest.raises(Killed):
+        train(broken)
+    again = Breaking(saved=broken.saved)
+    resumed, best_again, _ = train(again)
+    assert again.metrics == alone.metrics and all(torch.equal(a, b) for a, b in zip(net.state_dict().values(), resumed.state_dict().values()))
+    assert all(torch.equal(a, b) for a, b in zip(best.weights.values(), best_again.weights.values())) and best.value > 1.3 * before
+    losses = [r["loss"] for r in alone.metrics]
+    assert np.mean(losses[-5:]) < losses[0]
+
+
+def test_a_training_stops_when_it_has_had_enough():
+    torch.manual_seed(0)
+    run, net = Stepper(0), FreeRows(SHOP, 8)
+    fit(run, net, SHOP, Best(net, 1), lr=0., batch=1024, epochs=50)
+    assert len([r for r in run.metrics if "valid" in r]) == 3, "the first epoch is the best, and two more are as good"
