@@ -13,10 +13,11 @@ from papers_nb.errors import UserError
 from papers_nb.lirdrec.baselines import VBPR, FreeRows
 from papers_nb.lirdrec.data import TEST, TRAIN, VALID, Interactions, k_core, split_per_user, synthetic
 from papers_nb.lirdrec.graph import ItemGraph, Propagation, nearest
-from papers_nb.lirdrec.lirdrec import COPIES, Copying, LIRDRecNet, dct_matrix, transform
+from papers_nb.lirdrec.lirdrec import COPIES, Copying, LIRDRecNet
 from papers_nb.lirdrec.metrics import Best, evaluate, ranked, top_k
 from papers_nb.lirdrec.sampling import Negatives
 from papers_nb.lirdrec.train import fit
+from papers_nb.lirdrec.transform import dct_matrix, transform
 
 SHOP = synthetic(seed=1, users=200, items=120)
 

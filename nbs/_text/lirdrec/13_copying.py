@@ -1,7 +1,7 @@
 # %% [markdown]
 # # Copied weights forget what they learnt
 #
-# > The network that weighs the branches is switched off within ten epochs, and what it leaves behind becomes an even mean.
+# > The network that weighs the branches is switched off within a dozen epochs, and what it leaves behind becomes an even mean.
 
 # %% [markdown]
 # Zhou et al. 2025 (LIRDRec): progressive weight copying as in the official code, `src/models/lirdrec.py`; statements and proofs are ours · 7 minutes · what you need first: softmax, [the recommender](21_lirdrec.ipynb)

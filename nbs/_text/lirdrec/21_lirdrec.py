@@ -15,8 +15,6 @@
 
 # %%
 #| export
-import math
-
 import numpy as np
 import torch
 from torch import Tensor, nn
@@ -25,12 +23,13 @@ from torch.nn.functional import logsigmoid, normalize
 from papers_nb.errors import UserError
 from papers_nb.lirdrec.data import TRAIN, Interactions
 from papers_nb.lirdrec.graph import ItemGraph, Propagation
+from papers_nb.lirdrec.transform import transform
 
 # %%
 #| hide
+import math
 from papers_nb.core.checks import raises
 from papers_nb.lirdrec.data import synthetic
-
 
 # %% [markdown]
 # Most multimodal recommenders give every item a free row of its own, an identity, and add what the features say. LIRDRec drops the identities. What an item is follows from its features alone, so a new item has a representation at once. Users keep free rows, three each.
@@ -46,48 +45,16 @@ from papers_nb.lirdrec.data import synthetic
 #
 # ## The branches
 #
-# Each modality has an encoder, two linear layers with a leaky ReLU between. One more branch sees all modalities side by side, each turned by a discrete cosine transform. The transform is a rotation of the feature axes; what it can and cannot do is a page of its own.
-
-# %%
-#| exports
-def dct_matrix(
-    size: int, # D
-)->Tensor: # orthonormal, float64 (D, D)
-    "The orthonormal DCT-II: row k holds √(2/D) cos(π(2i+1)k/2D), row 0 divided by √2. Source: Ahmed et al. 1974."
-    k, i = torch.arange(size, dtype=torch.float64)[:, None], torch.arange(size, dtype=torch.float64)
-    c = torch.cos(math.pi*(2*i + 1)*k/(2*size))*(2/size)**.5
-    c[0] /= 2**.5
-    return c
-
-TRANSFORMS = ('1d', '2d', 'none', 'random')
-
-def transform(
-    x: Tensor,  # features, (n, D)
-    kind: str='1d', # 1d along each row, as the code; 2d over items too, as the paper prints it; none; a random rotation
-)->Tensor: # like x
-    "Turn the features before the shared branch. Source: official code, `src/models/lirdrec.py` (1d); the paper's formula as a review quotes it (2d)."
-    if kind not in TRANSFORMS: raise UserError(f'dct={kind!r}: one of {", ".join(TRANSFORMS)}')
-    if kind == 'none': return x
-    d = x.shape[1]
-    turn = torch.linalg.qr(torch.randn(d, d, generator=torch.Generator().manual_seed(d), dtype=torch.float64))[0] if kind == 'random' else dct_matrix(d)
-    turned = x.double() @ turn.T
-    return (dct_matrix(len(x)) @ turned if kind == '2d' else turned).to(x.dtype)
-
-
-# %%
-x = torch.tensor([[1., 1., 1., 1.], [1., -1., 1., -1.]])
-transform(x).round(decimals=3)
+# Each modality has an encoder, two linear layers with a leaky ReLU between. One more branch sees all modalities side by side, each turned by a discrete cosine transform. [The transform is a rotation](12_transform.ipynb).
 
 # %% [markdown]
-# A constant row ends up in one number, a row that alternates mostly in another; lengths stay.
-#
 # ## Weights of the branches
 #
 # Three tiny networks look at a user's rows after propagation and propose weights; a memory of weights stands beside them. What counts is a mixture of the two inside a softmax,
 #
 # $$a_u=\operatorname{softmax}\bigl(\omega_ef_u+(1-\omega_e)\theta_u\bigr),$$
 #
-# and at the start of every epoch the last weights are copied into the memory, while $\omega$ falls: $\omega_e=\beta^e\omega_{e-1}/(\beta^e\omega_{e-1}+1-\omega_{e-1})$. That is *progressive weight copying*. The code copies the weights into the place of logits; `logit` copies logits, `convex` mixes weights, `network` has no memory, `uniform` no weights at all.
+# and at the start of every epoch the last weights are copied into the memory, while $\omega$ falls: $\omega_e=\beta^e\omega_{e-1}/(\beta^e\omega_{e-1}+1-\omega_{e-1})$. That is *progressive weight copying*; [where it ends](13_copying.ipynb) is a page of its own. The code copies the weights into the place of logits; `logit` copies logits, `convex` mixes weights, `network` has no memory, `uniform` no weights at all.
 
 # %%
 #| exports
@@ -241,7 +208,7 @@ def parameters(users, sizes, dim=64, hidden=256):
 parameters(19445, (4096, 384)), parameters(made.users, (128, 48), 16, 32)
 
 # %%
-raises(Copying, 2, 3, 8, 'weights'), raises(transform, x, '3d')
+raises(Copying, 2, 3, 8, 'weights')
 
 # %% [markdown]
 # ## Where it lives

@@ -1,0 +1,301 @@
+# %% [markdown]
+# # The cosine transform is a rotation
+#
+# > For plain descent it changes nothing at all; for Adam it changes the axes; and in two dimensions it mixes up the items.
+
+# %% [markdown]
+# Zhou et al. 2025 (LIRDRec): one-dimensional in the official code, `src/models/lirdrec.py`, two-dimensional in the formula that a review quotes; statements and proofs are ours · 8 minutes · what you need first: [the recommender](21_lirdrec.ipynb) as far as its branches
+
+# %%
+#| hide
+# !test -z "$COLAB_RELEASE_TAG" || pip install -q "papers_nb[run] @ git+https://github.com/OWNER/papers_nb"
+
+# %%
+#| default_exp lirdrec.transform
+
+# %%
+#| export
+import math
+
+import torch
+from torch import Tensor
+
+from papers_nb.errors import UserError
+
+# %%
+#| hide
+import numpy as np, scipy.fft, sympy
+from torch import nn
+from papers_nb.core.checks import Check, claim, raises
+from papers_nb.core.plots import COLORS, slider, theme
+theme()
+
+# %% [markdown]
+# ## The question
+#
+# Before the shared branch of LIRDRec sees the features of an item, they go through a discrete cosine transform, as the blocks of a JPEG picture do. In a picture, neighbouring pixels are alike, and the transform gathers what they share in a few numbers. The numbers that a network makes of a picture have no neighbours: their order means nothing. So what does the transform do here?
+#
+# ## Two rows
+#
+# A row that is constant and one that alternates, before and after, and their products with each other and with themselves:
+
+# %%
+x = np.array([[1., 1., 1., 1.], [1., -1., 1., -1.]])
+z = scipy.fft.dct(x, norm='ortho')
+z.round(3), x @ x.T, (z @ z.T).round(12)
+
+
+# %% [markdown]
+# The numbers are others, the lengths and the angle are the same.
+#
+# ## Symbols
+#
+# | symbol | in code | shape | meaning |
+# |---|---|---|---|
+# | $n$, $D$ | | | items, features of an item |
+# | $X$ | `x` | $(n,D)$ | features |
+# | $C_D$ | `dct_matrix` | $(D,D)$ | the transform of a row of $D$ numbers |
+# | $Z=XC_D^\top$ | `transform` | $(n,D)$ | each row transformed (1-D) |
+# | $C_nXC_D^\top$ | `transform(…, '2d')` | $(n,D)$ | transformed over items as well (2-D) |
+# | $W$, $b$ | | $(h,D)$, $(h,)$ | first layer of the branch |
+#
+# ## Statement 1: orthonormal
+#
+# $$
+# \begin{aligned}
+# C_D[k,i]&=\sqrt{\tfrac2D}\,c_k\cos\frac{\pi(2i+1)k}{2D},\\
+# c_0&=\tfrac1{\sqrt2},\quad c_{k>0}=1,
+# \end{aligned}
+# $$ {#eq-dct}
+#
+# satisfies $C_DC_D^\top=I$.
+#
+# *Why.* A product of cosines is half the sum of the cosines of difference and sum, and
+#
+# $$\sum_{i=0}^{D-1}\cos\bigl((2i+1)\varphi\bigr)=\frac{\sin2D\varphi}{2\sin\varphi}.$$
+#
+# With $\varphi=\pi m/2D$ and a whole number $0<|m|<2D$ the numerator is $\sin\pi m=0$. For rows $k\ne l$ both $m=k-l$ and $m=k+l$ are of that kind, so the product is 0. For $k=l>0$ the first sum is $D$ and the second 0; for $k=l=0$ both are $D$. The factors make 1 of either.
+#
+# **Consequence.** Lengths, products and angles of rows do not change. A graph of alike items is the same before and after.
+
+# %%
+#| exports
+def dct_matrix(
+    size: int, # D
+)->Tensor: # orthonormal, float64 (D, D)
+    "The orthonormal DCT-II. Source: Ahmed et al. 1974."
+    if size < 1: raise UserError(f'size={size}: at least 1')
+    k, i = torch.arange(size, dtype=torch.float64)[:, None], torch.arange(size, dtype=torch.float64)
+    c = torch.cos(math.pi*(2*i + 1)*k/(2*size))*(2/size)**.5
+    c[0] /= 2**.5
+    return c
+
+TRANSFORMS = ('1d', '2d', 'none', 'random')
+
+def transform(
+    x: Tensor,  # features, (n, D)
+    kind: str='1d', # 1d along each row, as the code; 2d over items too, as the quoted formula; none; a random rotation
+)->Tensor: # like x
+    "Turn the features before the shared branch. Source: official code, `src/models/lirdrec.py` (1d); the paper's formula as a review quotes it (2d)."
+    if kind not in TRANSFORMS: raise UserError(f'dct={kind!r}: one of {", ".join(TRANSFORMS)}')
+    if kind == 'none': return x
+    d = x.shape[1]
+    turn = torch.linalg.qr(torch.randn(d, d, generator=torch.Generator().manual_seed(d), dtype=torch.float64))[0] if kind == 'random' else dct_matrix(d)
+    turned = x.double() @ turn.T
+    return (dct_matrix(len(x)) @ turned if kind == '2d' else turned).to(x.dtype)
+
+
+# %%
+dct_matrix(3)
+
+# %%
+raises(transform, torch.ones(2, 2), '3d')
+
+
+# %% [markdown]
+# ## Statement 2: nothing happens to plain descent
+#
+# A first layer that sees $Z$ with weights $W$ computes what a layer on $X$ with weights $WC_D$ computes. Train both, by gradient descent with any momentum and any weight decay, from such a pair of starts. Then the two stay such a pair for ever: **the trainings are the same function of the features in every step.**
+#
+# *Why.* Let $L'(W')$ be the loss of the layer on $X$, so that $L(W)=L'(WC)$ and $\nabla_WL=(\nabla_{W'}L')\,C^\top$. A step gives
+#
+# $$
+# \begin{aligned}
+# W_{t+1}C&=W_tC-\eta\,\nabla_{W'}L'\,C^\top C\\
+# &=W'_t-\eta\,\nabla_{W'}L',
+# \end{aligned}
+# $$
+#
+# since $C^\top C=I$. Momentum and decay are linear and follow along. What looks at single coordinates does not: Adam, Adagrad, clipping by value, a penalty on absolute values. And a start that is drawn even in a box, as torch's is, is not the same after a rotation, though it has the same mean and covariance.
+
+# %%
+#| exports
+def equivalent_layer(
+    weight: Tensor, # W, of a linear layer on transformed features, (h, D)
+)->Tensor: # of the layer on plain features that computes the same, (h, D)
+    "The layer on plain features that does what a layer on their cosine transform does. Source: ours."
+    return weight @ dct_matrix(weight.shape[1]).to(weight.dtype)
+
+
+# %%
+w, rows = torch.tensor([[1., 0., 0.]], dtype=torch.float64), torch.tensor([[1., 2., 6.]], dtype=torch.float64)
+transform(rows) @ w.T, rows @ equivalent_layer(w).T
+
+
+# %% [markdown]
+# The first number of the transform is the sum, up to scale; the equivalent layer adds up.
+#
+# So with plain descent the transform is no modelling decision. With Adam, which the official code uses, what it does is to choose other axes along which Adam scales its steps: a random rotation does as much. Whether one set of axes is better than another is a matter for measurements, with *none* and *random* beside it.
+#
+# ## Statement 3: in two dimensions, items are mixed up
+#
+# $C_nXC_D^\top$ is a rotation of the whole table. But its row $i$ is not about item $i$: it is the $i$-th *frequency over the numbering of the items*, a mixture of all of them. Number the items otherwise, by a permutation $\Pi$, and in general $T(\Pi X)\ne\Pi\,T(X)$: the features of an item depend on its number, on everybody else's, and change when an item is added. Angles between items are not kept. Used as features of item $i$ such a row is close to a random code of its own: an identity in disguise, which the paper wants to leave out. The code does not do this.
+
+# %%
+#| exports
+def numbering_effect(
+    x: Tensor,      # features, (n, D)
+    order: Tensor,  # a permutation of the items, (n,)
+    kind: str='1d', # as in `transform`
+)->float: # 0: an item's row does not depend on its number
+    "How much transformed rows change when items are numbered otherwise, relative to their length. Source: ours."
+    change = transform(x[order], kind) - transform(x, kind)[order]
+    return (change.norm()/x.norm()).item()
+
+
+# %%
+torch.manual_seed(0)
+features, order = torch.randn(200, 32, dtype=torch.float64), torch.randperm(200)
+{kind: round(numbering_effect(features, order, kind), 3) for kind in ('1d', 'random', '2d')}
+
+
+# %% [markdown]
+# About $\sqrt2$ is what two unrelated tables of the same size differ by.
+#
+# ## Is it true?
+#
+# Each route takes another way, and a formula that was broken on purpose must be noticed by at least ten times the allowed difference ([how](../core/checks.ipynb)).
+
+# %%
+def by_sympy(size):
+    "The matrix from exact cosines, and whether its rows are exactly orthonormal."
+    c = sympy.Matrix(size, size, lambda k, i: sympy.sqrt(sympy.Rational(2, size))*(1/sympy.sqrt(2) if k == 0 else 1)*sympy.cos(sympy.pi*(2*i + 1)*k/(2*size)))
+    exact = (c*c.T - sympy.eye(size)).applyfunc(lambda e: sympy.nsimplify(sympy.simplify(e)))
+    return np.array(c.evalf(20), dtype=float), exact == sympy.zeros(size)
+
+by_sympy(3)[1]
+
+# %%
+#| code-fold: true
+#| code-summary: "The claim about the matrix, its routes and its edits"
+claim('lirdrec.dct_matrix', 'The cosine transform is orthonormal: $C_DC_D^\\top=I$.', of=dct_matrix, source='Ahmed et al. 1974; proof: ours',
+    checks=[Check('trusted implementation', lambda f: np.concatenate([f(D).numpy().ravel() for D in (1, 2, 7, 48)]), lambda: np.concatenate([scipy.fft.dct(np.eye(D), norm='ortho', axis=0).ravel() for D in (1, 2, 7, 48)]), 1e-13, 'float64; scipy.fft.dct'),
+            Check('algebra', lambda f: f(4), lambda: by_sympy(4)[0], 1e-14, 'exact, then rounded to float64'),
+            Check('limit', lambda f: [*(f(60) @ f(60).T - torch.eye(60)).flatten()], lambda: np.zeros(3600), 1e-13, 'float64; the statement itself')],
+    mutants=[('(2*i + 1)', '(2*i)'), ('(2/size)**.5', '(1/size)**.5'), ('c[0] /= 2**.5', 'c[0] /= 2'), ('(2*size)', '(2*size + 1)')])
+
+
+# %%
+def two_trainings(optimizer, size=6, steps=120, **kw):
+    "A small network on transformed features and its equivalent on plain ones, trained side by side; their first layers."
+    torch.manual_seed(0)
+    x, target = torch.randn(30, size, dtype=torch.float64), torch.randn(30, 1, dtype=torch.float64)
+    a, b = (nn.Sequential(nn.Linear(size, 8), nn.LeakyReLU(), nn.Linear(8, 1)).double() for _ in range(2))
+    b.load_state_dict(a.state_dict())
+    turn = torch.from_numpy(scipy.fft.dct(np.eye(size), norm='ortho', axis=0))
+    b[0].weight.data = a[0].weight.data @ turn
+    for net, seen in ((a, x @ turn.T), (b, x)):
+        opt = optimizer(net.parameters(), **kw)
+        for _ in range(steps):
+            opt.zero_grad()
+            (net(seen) - target).square().mean().backward()
+            opt.step()
+    return a[0].weight.detach(), b[0].weight.detach()
+
+plain, adam = two_trainings(torch.optim.SGD, lr=.05, momentum=.9, weight_decay=.01), two_trainings(torch.optim.Adam, lr=.01)
+[(equivalent_layer(a) - b).abs().max().item() for a, b in (plain, adam)]
+
+# %%
+#| code-fold: true
+#| code-summary: "The claim about training, its routes and its edits"
+W6 = torch.from_numpy(np.random.default_rng(1).standard_normal((3, 6)))
+claim('lirdrec.equivalent_layer', 'Trained by descent with momentum and decay, a layer on the transform stays $W\'_t=W_tC$.', of=equivalent_layer, source='ours',
+    checks=[Check('trusted implementation', lambda f: f(plain[0]), lambda: plain[1], 1e-11, 'float64, 120 steps of torch.optim.SGD with momentum and decay'),
+            Check('brute force', lambda f: f(W6), lambda: np.array([[sum(w*c for w, c in zip(row, column)) for column in scipy.fft.dct(np.eye(6), norm='ortho', axis=0).T] for row in W6.numpy()]), 1e-13, 'float64, sums written out'),
+            Check('limit', lambda f: f(torch.tensor([[1., 0.], [0., 1.]], dtype=torch.float64))[0], lambda: [.5**.5, .5**.5], 1e-14, 'two features: half the sum')],
+    mutants=[('dct_matrix(weight.shape[1])', 'dct_matrix(weight.shape[1]).T'), ('weight @', '2*weight @'), ('weight @', '-weight @')])
+
+
+# %%
+def renumbered(x, order):
+    "Relative change of the two-dimensional transform under a renumbering, by scipy."
+    t = scipy.fft.dctn(x[order], norm='ortho') - scipy.fft.dctn(x, norm='ortho')[order]
+    return np.linalg.norm(t)/np.linalg.norm(x)
+
+renumbered(features.numpy(), order.numpy())
+
+# %%
+#| code-fold: true
+#| code-summary: "The claim about the numbering, its routes and its edits"
+swapped = torch.tensor([1, 0, 2])
+claim('lirdrec.numbering_effect', 'The one-dimensional transform commutes with every numbering of the items, the two-dimensional one does not.', of=numbering_effect, source='ours',
+    checks=[Check('trusted implementation', lambda f: [f(features, order, '2d'), f(features, order, '1d')], lambda: [renumbered(features.numpy(), order.numpy()), 0.], 1e-12, 'float64; scipy.fft.dctn'),
+            Check('limit', lambda f: [f(features, torch.arange(200), '2d'), f(torch.ones(3, 2, dtype=torch.float64), swapped, '2d'), f(torch.eye(3, dtype=torch.float64)[:, :1], swapped, 'none')], lambda: [0., 2**.5, 0.], 1e-12, 'no renumbering; equal items, whose rows swap a full one and an empty one; no transform')],
+    mutants=[('transform(x, kind)[order]', 'transform(x, kind)'), ('x[order], kind', 'x, kind'), ('/x.norm()', ''), (' - transform(x, kind)[order]', ' + transform(x, kind)[order]')])
+
+
+# %% [markdown]
+# ## Picture
+#
+# How much of the length of a row is in its largest tenth of numbers, before and after the transform. In the rows of the slider each number is a mixture of its left neighbour and noise: at 0 the order means nothing, as in the output of a network; at 0.95 it is like a line of pixels.
+
+# %%
+#| hide
+def gathered(alike, ax):
+    "Energy in the k largest of 256 numbers, averaged over rows, plain, transformed and rotated at random."
+    rng, rows = np.random.default_rng(0), [np.random.default_rng(1).standard_normal(100)]
+    for _ in range(255): rows.append(alike*rows[-1] + (1 - alike**2)**.5*rng.standard_normal(100))
+    x = torch.from_numpy(np.stack(rows, 1))
+    for kind, color, style in (('none', 'grey', '-'), ('random', 'orange', '--'), ('1d', 'blue', '-')):
+        energy = transform(x, kind).square().sort(1, descending=True).values
+        ax.plot(np.arange(1, 257)/2.56, 100*(energy.cumsum(1)/energy.sum(1, keepdim=True)).mean(0), style, color=COLORS[color], label={'none': 'plain', 'random': 'random rotation', '1d': 'cosine transform'}[kind])
+    ax.set(xlabel='largest numbers of a row [%]', ylabel='part of the squared length [%]', ylim=(0, 103))
+    ax.legend(loc='lower right')
+
+
+# %%
+#| label: fig-gathered
+#| fig-cap: "Part of a row's squared length in its largest numbers. The slider moves how much neighbours are alike."
+#| echo: false
+slider('neighbours alike', [0, .3, .6, .8, .95], gathered,
+    'Where the order of the numbers means nothing the cosine transform gathers no more than a random rotation or no transform; only where neighbours are alike does it put most of the length into few numbers.', start=0)
+
+# %% [markdown]
+# ## What if
+#
+# Predict first, then open.
+#
+# **1.** The features are standardised, each number divided by its own deviation, after the transform instead of before. Does statement 2 still hold?
+#
+# <details><summary>Answer</summary>
+#
+# No: dividing each axis by its own number is no rotation. Axes with little variance are stretched, and the transform decides which axes those are.
+#
+# </details>
+#
+# **2.** A graph of alike items is made from transformed rows instead of plain ones. What changes?
+#
+# <details><summary>Answer</summary>
+#
+# In one dimension nothing but rounding; in two everything.
+#
+# </details>
+
+# %%
+cosine = lambda z: nn.functional.cosine_similarity(z[:3, None], z[None, :3], dim=2)
+[(cosine(transform(features, kind)) - cosine(features)).abs().max().item() for kind in ('1d', '2d')]
+
+# %% [markdown]
+# ## Where it lives
+#
+# `papers_nb.lirdrec.transform`. [The recommender](21_lirdrec.ipynb) has the kinds as its option `dct`.
