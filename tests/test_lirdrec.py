@@ -8,10 +8,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from papers_nb import lirdrec
 from papers_nb.core.train import Stepper, generator
 from papers_nb.errors import UserError
 from papers_nb.lirdrec.baselines import VBPR, FreeRows
-from papers_nb.lirdrec.data import TEST, TRAIN, VALID, Interactions, k_core, split_per_user, synthetic
+from papers_nb.lirdrec.data import TEST, TRAIN, VALID, Interactions, k_core, read_interactions, split_per_user, synthetic
 from papers_nb.lirdrec.graph import ItemGraph, Propagation, nearest
 from papers_nb.lirdrec.lirdrec import COPIES, Copying, LIRDRecNet
 from papers_nb.lirdrec.metrics import Best, evaluate, ranked, top_k
@@ -238,3 +239,53 @@ def test_a_training_stops_when_it_has_had_enough():
     run, net = Stepper(0), FreeRows(SHOP, 8)
     fit(run, net, SHOP, Best(net, 1), lr=0., batch=1024, epochs=50)
     assert len([r for r in run.metrics if "valid" in r]) == 3, "the first epoch is the best, and two more are as good"
+
+
+# ---- what an importer meets ----
+
+def write_inter(file, shop=SHOP, header="userID\titemID\trating\ttimestamp\tx_label", end=""):
+    """A set in MMRec's format."""
+    lines = [f"{u}\t{i}\t5.0\t0\t{p}" for u, i, p in zip(shop.user, shop.item, shop.part)]
+    file.write_text("\n".join([header, *lines, *([end] if end else [])]) + "\n")
+    return file
+
+
+def test_a_set_is_the_same_from_every_form(tmp_path):
+    pd = pytest.importorskip("pandas")
+    np.savez(tmp_path / "shop.npz", user=SHOP.user.astype("u2"), item=SHOP.item.astype("u2"), split=SHOP.part.astype("u1"))
+    np.save(tmp_path / "text.npy", SHOP.features["text"].astype("f8"))
+    forms = [SHOP, pd.DataFrame({"user": SHOP.user, "item": SHOP.item, "part": SHOP.part}), write_inter(tmp_path / "shop.inter"), str(tmp_path / "shop.npz")]
+    found = [read_interactions(f, {"text": tmp_path / "text.npy"}) for f in forms]
+    assert len({f.content for f in found}) == 1 and all(np.allclose(f.features["text"], SHOP.features["text"]) and f.items == SHOP.items for f in found)
+
+
+@pytest.mark.parametrize("make,words", [
+    (lambda d: write_inter(d / "a.inter", header="user\titem\trating\ttimestamp\tx_label"), "no column 'userID'"),
+    (lambda d: write_inter(d / "a.inter", end="1\t2"), r"line \d+: 5 columns are expected"),
+    (lambda d: write_inter(d / "a.inter", end="x\t2\t5\t0\t1"), "whole numbers"),
+    (lambda d: write_inter(d / "a.inter", end="1\t2\t5\t0\t7"), "part ids from 0 to 7"),
+    (lambda d: d / "none.inter", "does not exist"), (lambda d: (d / "a.npz").write_bytes(b"PK nonsense") and d / "a.npz", "not a whole .npz"),
+    (lambda d: (np.savez(d / "b.npz", user=np.array([None] * 5), item=np.arange(5)), d / "b.npz")[1], "not a whole .npz")])
+def test_a_malformed_set_is_refused_in_one_line(tmp_path, make, words):
+    with pytest.raises(UserError, match=words) as e:
+        read_interactions(make(tmp_path))
+    assert "\n" not in str(e.value)
+
+
+def test_a_pickled_feature_file_is_refused(tmp_path):
+    np.save(tmp_path / "x.npy", np.array([{}] * SHOP.items), allow_pickle=True)
+    with pytest.raises(UserError, match=r"not a whole \.npy"):
+        read_interactions(SHOP, {"text": tmp_path / "x.npy"})
+
+
+@pytest.mark.parametrize("make", [lambda: lirdrec.LIRDRec(epochs=8, lr=.01, batch=256, dim=16, hidden=32), lambda: lirdrec.LightGCN(epochs=8, lr=.02, batch=256), lambda: lirdrec.BPRMF(epochs=40, lr=.02, batch=256),
+    lambda: lirdrec.VBPR(epochs=8, lr=.01, batch=256), lirdrec.ItemKNN, lirdrec.EASE, lirdrec.Popularity])
+def test_every_recommender_beats_chance_and_never_repeats_what_was_taken(make):
+    model = make().fit(SHOP)
+    recall = evaluate(model.scores, SHOP, TEST)["recall@20"]
+    assert recall > 1.15 * 20 / SHOP.items, recall
+    lists = model.recommend(range(SHOP.users), k=10)
+    taken = set(zip(*(a.tolist() for a in SHOP.pairs(TRAIN))))
+    assert not taken & {(u, i) for u, row in enumerate(lists.tolist()) for i in row} and lists.shape == (SHOP.users, 10)
+    again = make().fit(SHOP).recommend(range(SHOP.users), k=10)
+    assert torch.equal(lists, again)

@@ -1,7 +1,6 @@
 """LIRDRec (Zhou et al. 2025): recommendation from multimodal features, and what BPR does to item identities."""
-from papers_nb.lirdrec.baselines import EASE, VBPR, FreeRows, Popularity
-from papers_nb.lirdrec.data import Interactions
+from papers_nb.lirdrec.data import Interactions, read_interactions
 from papers_nb.lirdrec.displacement import displacement_law, feature_share
-from papers_nb.lirdrec.lirdrec import LIRDRecNet
+from papers_nb.lirdrec.recommenders import BPRMF, EASE, VBPR, ItemKNN, LightGCN, LIRDRec, Popularity
 
-__all__ = ["EASE", "VBPR", "FreeRows", "Interactions", "LIRDRecNet", "Popularity", "displacement_law", "feature_share"]
+__all__ = ["BPRMF", "EASE", "VBPR", "Interactions", "ItemKNN", "LIRDRec", "LightGCN", "Popularity", "displacement_law", "feature_share", "read_interactions"]

@@ -18,6 +18,7 @@
 import hashlib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import numpy as np
 
@@ -186,6 +187,68 @@ made.users, made.items, [len(made.pairs(p)[0]) for p in (TRAIN, VALID, TEST)], {
 fig, ax = plt.subplots(figsize=(6.4, 2.6))
 ax.plot(np.sort(np.bincount(made.pairs(TRAIN)[1], minlength=made.items))[::-1], color=COLORS['blue'])
 ax.set(xlabel='item, by popularity', ylabel='training pairs', yscale='log');
+
+
+# %% [markdown]
+# ## From your own tables
+#
+# Interactions come as this class, as a table with columns `user`, `item` and perhaps `part`, as the text file of MMRec (`userID itemID rating timestamp x_label`, parts 0, 1, 2), or as an `.npz` with `user`, `item` and `split`. Ids are whole numbers from 0, item ids the rows of the features. Without parts the split above is drawn. Features are arrays or `.npy` files; nothing is ever unpickled.
+
+# %%
+#| exports
+def read_interactions(
+    source,          # an Interactions, a table, or the path of an .inter or .npz file
+    features=None,   # modality → array or path of an .npy file; those of an Interactions if None
+    seed: int=0,     # of the split, where the source has none
+)->Interactions:
+    "Interactions from whatever a user has; raises `UserError` saying what was expected. Source: ours; file formats of MMRec."
+    if isinstance(source, Interactions):
+        if features is None: return source
+        columns, name, sizes = (source.user, source.item, source.part), source.name, (source.users, source.items)
+    else: columns, name, sizes = _columns(source), Path(source).stem if isinstance(source, (str, Path)) else 'table', (0, 0)
+    user, item, part = columns
+    part = split_per_user(_whole('user', user), np.random.default_rng(seed)) if part is None else part
+    return Interactions(name, user, item, part, {m: _array(x) for m, x in (features or {}).items()}, *sizes)
+
+def _columns(source):
+    "User, item and part, or None for part."
+    names = ('user', 'item', 'part')
+    if isinstance(source, (str, Path)):
+        file = Path(source)
+        if not file.exists(): raise UserError(f'{file} does not exist')
+        if file.suffix == '.npz': source, names = _npz(file), ('user', 'item', 'split')
+        elif file.suffix == '.inter': source, names = _inter(file), ('userID', 'itemID', 'x_label')
+        else: raise UserError(f'{file}: an .inter or .npz file is expected')
+    found = list(source.keys()) if hasattr(source, 'keys') else []
+    if missing := [n for n in names[:2] if n not in found]: raise UserError(f'the interactions have no column {missing[0]!r}; there are {", ".join(map(str, found)) or "none"}')
+    return tuple(np.asarray(source[n]) if n in found else None for n in names)
+
+def _npz(file):
+    "The arrays of a file, never unpickled."
+    try: return dict(np.load(file, allow_pickle=False))
+    except Exception as e: raise UserError(f'{file} is not a whole .npz file of numbers ({" ".join(str(e).split())})') from None
+
+def _inter(file):
+    "The columns of a tab-separated file with a header."
+    head, *lines = file.read_text(encoding='utf-8').splitlines() or ['']
+    names, rows = head.split('\t'), [line.split('\t') for line in lines if line]
+    if wrong := [k for k, r in enumerate(rows, 2) if len(r) != len(names)]: raise UserError(f'{file}, line {wrong[0]}: {len(names)} columns are expected, as in the header')
+    try: return {n: np.array([int(r[k]) for r in rows]) for k, n in enumerate(names) if n in ('userID', 'itemID', 'x_label')}
+    except ValueError as e: raise UserError(f'{file}: ids and x_label are whole numbers ({e})') from None
+
+def _array(x):
+    "An array, or the content of an .npy file."
+    if not isinstance(x, (str, Path)): return x
+    try: return np.lib.format.open_memmap(x, mode='r')
+    except Exception as e: raise UserError(f'{x} is not a whole .npy file of numbers ({" ".join(str(e).split())})') from None
+
+
+# %%
+mine = read_interactions({'user': [0]*6 + [1]*5, 'item': [0, 1, 2, 3, 4, 5, 0, 2, 4, 6, 7]}, {'text': np.ones((8, 2), np.float32)})
+mine.users, mine.items, np.bincount(mine.part).tolist()
+
+# %%
+raises(read_interactions, {'user': [0], 'product': [1]}), raises(read_interactions, 'shop.csv')
 
 
 # %%

@@ -1,0 +1,186 @@
+# %% [markdown]
+# # Recommenders that are fitted and asked
+#
+# > One small interface for all: fit, scores, recommend.
+
+# %% [markdown]
+# Ours · 4 minutes · what you need first: [interactions](20_data.ipynb)
+
+# %%
+#| hide
+# !test -z "$COLAB_RELEASE_TAG" || pip install -q "papers_nb[run] @ git+https://github.com/OWNER/papers_nb"
+
+# %%
+#| default_exp lirdrec.recommenders
+
+# %%
+#| export
+import numpy as np
+import torch
+from torch import Tensor
+
+from papers_nb.core.train import Stepper, seed_all
+from papers_nb.errors import UserError
+from papers_nb.lirdrec import baselines
+from papers_nb.lirdrec.data import TRAIN, read_interactions
+from papers_nb.lirdrec.graph import nearest
+from papers_nb.lirdrec.lirdrec import LIRDRecNet
+from papers_nb.lirdrec.metrics import Best, top_k
+from papers_nb.lirdrec.train import fit
+
+# %%
+#| hide
+from papers_nb.core.checks import raises
+from papers_nb.lirdrec.data import TEST, synthetic
+from papers_nb.lirdrec.metrics import evaluate
+
+
+# %% [markdown]
+# ## The interface
+
+# %%
+#| exports
+class Recommender:
+    "What all recommenders have in common. Source: ours."
+    def fit(self,
+        interactions,  # as `read_interactions` takes them
+        features=None, # modality → array or path of an .npy file
+    ): # itself
+        "Learn from the training part."
+        self.data = read_interactions(interactions, features)
+        self._learn(self.data)
+        return self
+
+    def scores(self,
+        users, # ids, whole numbers (B,)
+    )->Tensor: # (B, n_i)
+        "The score of every item for each user."
+        if not hasattr(self, 'data'): raise UserError(f'{type(self).__name__} has not been fitted')
+        users = torch.as_tensor(users)
+        if users.dim() != 1 or users.dtype.is_floating_point or not len(users) or users.min() < 0 or users.max() >= self.data.users: raise UserError(f'users={users.tolist()}: ids from 0 to {self.data.users - 1} are expected')
+        return self._scores(users.long())
+
+    def recommend(self,
+        users,     # ids, whole numbers (B,)
+        k: int=20, # length of the list
+    )->Tensor: # item ids, best first, (B, k)
+        "The best items that a user has not taken in training; ties go to the smaller id."
+        scores, (user, item) = self.scores(users).clone(), self.data.pairs(TRAIN)
+        for row, u in enumerate(torch.as_tensor(users).tolist()): scores[row, item[user == u]] = -torch.inf
+        return top_k(scores, k)
+
+
+# %% [markdown]
+# ## Networks
+#
+# A network learns by the same `fit` as [the training notebook](31_train.ipynb), in memory, and keeps the weights of its best epoch on the validation part.
+
+# %%
+#| exports
+class Network(Recommender):
+    "A recommender that is a network trained by BPR. Source: ours."
+    def __init__(self,
+        lr: float=1e-3,     # of Adam
+        batch: int=2048,    # pairs a step
+        epochs: int=40,     # at most
+        patience: int=20,   # epochs without a better validation recall after which to stop
+        seed: int=0,        # initial weights, every draw
+        device: str='cpu',  # where it is trained
+        progress: bool=False, # show a bar
+        **options,          # of the network
+    ):
+        self.lr, self.batch, self.epochs, self.patience, self.seed, self.device, self.progress, self.options = lr, batch, epochs, patience, seed, device, progress, options
+
+    def _learn(self, data):
+        seed_all(self.seed, 'init', 0)
+        net = self.net(data).to(self.device)
+        best, run = Best(net, self.patience), Stepper(self.seed, self.device, self.progress)
+        fit(run, net, data, best, self.lr, self.batch, self.epochs)
+        net.load_state_dict(best.weights)
+        self.metrics = run.metrics
+        with torch.no_grad(): self.rows = net.eval()()
+
+    def _scores(self, users):
+        return self.rows[0][users.to(self.rows[0].device)] @ self.rows[1].T
+
+class LIRDRec(Network):
+    "Items from features only. Source: Zhou et al. 2025; official code, `src/models/lirdrec.py`."
+    def net(self, data):
+        "The network; options are those of `LIRDRecNet`."
+        return LIRDRecNet(data, **self.options)
+
+class BPRMF(Network):
+    "Free rows for users and items. Source: Rendle et al. 2009."
+    def net(self, data):
+        "The network; options are `dim` and `reg`."
+        return baselines.FreeRows(data, **self.options)
+
+class LightGCN(Network):
+    "Free rows, averaged over the graph of training pairs. Source: He et al. 2020."
+    def net(self, data):
+        "The network; options are `dim`, `layers` and `reg`."
+        return baselines.FreeRows(data, **{'layers': 2, **self.options})
+
+class VBPR(Network):
+    "Free rows, and a linear map of the features beside them. Source: He and McAuley 2016."
+    def net(self, data):
+        "The network; options are `dim` and `reg`."
+        return baselines.VBPR(data, **self.options)
+
+
+# %% [markdown]
+# ## Without training
+
+# %%
+#| exports
+class Popularity(Recommender):
+    "The same list for everybody. Source: folklore."
+    def _learn(self, data): self.model = baselines.Popularity(data)
+    def _scores(self, users): return self.model.scores(users)
+
+class EASE(Recommender):
+    "Items by items, linear, closed form. Source: Steck 2019."
+    def __init__(self, reg: float=100.): self.reg = reg
+    def _learn(self, data): self.model = baselines.EASE(data, self.reg)
+    def _scores(self, users): return self.model.scores(users)
+
+class ItemKNN(Recommender):
+    "Items whose features are most alike those of what the user took. Source: folklore, by content."
+    def __init__(self,
+        k: int=50, # neighbours of each item, itself not counted
+    ): self.k = k
+
+    def _learn(self, data):
+        if not data.features: raise UserError(f'{data.name} has no features, which ItemKNN needs')
+        x = torch.cat([torch.nn.functional.normalize(torch.from_numpy(np.array(x)), dim=1) for x in data.features.values()], 1)
+        x, ids = torch.nn.functional.normalize(x, dim=1), nearest(x, min(self.k + 1, len(x)))
+        self.alike = torch.zeros(len(x), len(x)).scatter(1, ids, (x[ids] @ x[:, :, None])[..., 0]).fill_diagonal_(0.)
+        self.taken = torch.zeros(data.users, data.items)
+        self.taken[data.pairs(TRAIN)] = 1.
+
+    def _scores(self, users): return self.taken[users] @ self.alike.T
+
+
+# %% [markdown]
+# ## All of them, on the made-up set
+#
+# Recall at 20 on the test part, from ten epochs:
+
+# %%
+shop = synthetic()
+made = [LIRDRec(epochs=10), VBPR(epochs=10), LightGCN(epochs=10, lr=.005), BPRMF(epochs=10, lr=.005), ItemKNN(), EASE(), Popularity()]
+{type(m).__name__: round(evaluate(m.fit(shop).scores, shop, TEST)['recall@20'], 3) for m in made}
+
+# %% [markdown]
+# A list, and what is refused:
+
+# %%
+made[0].recommend([0, 1], k=5)
+
+# %%
+raises(made[0].scores, [5000]), raises(LIRDRec().recommend, [0]), raises(ItemKNN().fit, {'user': [0]*5, 'item': [0, 1, 2, 3, 4]})
+
+# %% [markdown]
+# ## Where it lives
+#
+# `from papers_nb.lirdrec import LIRDRec, VBPR, LightGCN, BPRMF, ItemKNN, EASE, Popularity`.
