@@ -48,8 +48,9 @@ Markdown('\n'.join(['| statement | page | checks | edits caught |', '|---|---|--
 
 # %%
 #| hide
+longer = {'lr': .005, 'epochs': 100}
 names = {'LIRDRec': {}, 'LIRDRec with item identities': {'ids': True}, 'LIRDRec without the graph of alike items': {'neighbours': 0}, 'LIRDRec, even weights of the branches': {'pwc': 'uniform'},
-         'VBPR': {'model': 'vbpr'}, 'LightGCN': {'model': 'lightgcn', 'lr': .005}, 'BPR-MF': {'model': 'bprmf', 'lr': .005}}
+         'VBPR': {'model': 'vbpr', **longer}, 'LightGCN': {'model': 'lightgcn', **longer}, 'BPR-MF': {'model': 'bprmf', **longer}}
 defaults = {k: p.default for k, p in runs.parameters('lirdrec/train').items()}
 kept = [runs.read_record(f) for f in sorted((runs.NOTEBOOKS/'lirdrec/records').glob('*.json'))]
 by = {n: select(kept, defaults, **asked) for n, asked in names.items()}
