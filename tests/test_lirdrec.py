@@ -284,7 +284,8 @@ def test_every_recommender_learns_what_was_taken_and_never_repeats_it(make):
     model = make().fit(SHOP)
     user, item = (torch.from_numpy(a) for a in SHOP.pairs(TRAIN))
     scores, other = model.scores(range(SHOP.users)), Negatives(user, item).draw(user, generator(0, "negatives", 0))
-    assert (scores[user, item] > scores[user, other]).double().mean() > .6
+    recall, order = evaluate(model.scores, SHOP, TEST)["recall@20"], (scores[user, item] > scores[user, other]).double().mean()
+    assert recall > 1.3 * 20 / SHOP.items or order > .9, (recall, order)  # free rows alone learn these few pairs by heart
     lists = model.recommend(range(SHOP.users), k=10)
     taken = set(zip(*(a.tolist() for a in SHOP.pairs(TRAIN))))
     assert not taken & {(u, i) for u, row in enumerate(lists.tolist()) for i in row} and lists.shape == (SHOP.users, 10)
