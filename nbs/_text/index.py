@@ -103,7 +103,8 @@ from papers_nb.adab2n import convert_adab2n
 
 model = convert_adab2n(nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU()), tasks=5, kappa=.4)
 model[1]
-#
+
+# %% [markdown]
 # ## Run one notebook
 #
 # ```sh

@@ -105,7 +105,7 @@ def summary(
     for r in done: groups.setdefault(tuple(str({**r['parameters'], 'code': r.get('code')}.get(k)) for k in names), []).append(r)
     units = {m: done[0]['metrics'][m]['unit'] for m in metrics or done[0]['metrics']}
     rows = [[*names, 'seeds', *(f'{m} [{u}]' for m, u in units.items()), 's a run']]
-    for key, rs in groups.items():
+    for key, rs in sorted(groups.items()):
         rows.append([*key, str(len(rs)), *(str(interval([r['metrics'][m]['value'] for r in rs])) for m in units), f"{np.mean([r['cost']['wall_s'] for r in rs]):.1f}"])
     widths = [max(map(len, column)) for column in zip(*rows)]
     lines = ['| ' + ' | '.join(c.ljust(w) for c, w in zip(row, widths)) + ' |' for row in rows]

@@ -88,7 +88,7 @@ Markdown('\n'.join(['| difference in Class-IL, paired by seed | points | says |'
     + '\n\nThe released code of the baselines uses separate forwards, that of AdaB²N a joint one. On digits nearly the whole difference between the two is the joint forward.')
 
 # %% [markdown]
-# Three comparisons were made, so a bare *barely* should not convince anybody. [All fourteen ways to normalise](40_results.ipynb), three methods of rehearsal and the search for $\kappa$ and $\lambda$ are on the results page. None of it says anything yet about ResNet-18 on CIFAR.
+# Three comparisons were made, so a bare *barely* should not convince anybody. [All thirteen ways to normalise](40_results.ipynb), three methods of replay and the search for $\kappa$ and $\lambda$ are on the results page. None of it says anything yet about ResNet-18 on CIFAR.
 #
 # ## What the official code does differently
 #

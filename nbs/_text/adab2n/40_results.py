@@ -1,7 +1,7 @@
 # %% [markdown]
 # # What held on digits
 #
-# > Fourteen ways to normalise, three ways to rehearse, ten seeds each: where the gain comes from, and what brings nothing.
+# > Thirteen ways to normalise, three methods of replay, eight to ten seeds each: where the gain comes from, and what brings nothing.
 
 # %% [markdown]
 # Lyu et al. 2023 (AdaB²N), on a stand-in of our own: the paper's settings need a GPU · 8 minutes · what you need first: [words](01_background.ipynb), [two derivations](11_dilemma.ipynb)
@@ -38,6 +38,7 @@ def verdict(i):
     "What an interval of a difference says."
     return 'more' if i.low > 0 else 'less' if i.high < 0 else 'no difference these seeds can show'
 
+
 # %%
 #| hide
 ways = {
@@ -48,6 +49,7 @@ ways = {
     'continual norm, separate forwards': dict(norm='cn-separate'),
     'batch norm, separate, recalibrated': dict(norm='bn-separate', recalibrate=True), 'batch norm, joint, recalibrated': dict(norm='bn-joint', recalibrate=True)}
 derpp = {name: select(final, DEFAULTS, **asked) for name, asked in ways.items()}
+
 
 # %% [markdown]
 # ## DER++
@@ -109,7 +111,7 @@ Markdown('\n'.join([
 # %% [markdown]
 # Ten comparisons were made. At 95 % one in twenty of those that mean nothing looks like something, so trust those whose interval is far from zero.
 #
-# ## Other methods of rehearsal
+# ## Other methods of replay
 
 # %%
 #| label: tbl-hosts
@@ -151,6 +153,7 @@ rows_best = grid.max(1)
 Markdown(f'The best of these {grid.size} is κ = {kappas[best[0]]:g}, λ = {penalties[best[1]]:g} with {grid.max():.1f} %; the tables use κ = 1, λ = 0.1 ({grid[4, 2]:.1f} %), the value of the official grid nearest to it. By row the best is '
     + ', '.join(f'{v:.1f}' for v in rows_best) + f' for κ = {", ".join(f"{k:g}" for k in kappas)}: '
     + ('the faster the statistics move, the better, as [the best gain](11_dilemma.ipynb) grows with a network that changes quickly.' if (np.diff(rows_best) > 0).all() else 'not monotone in κ.'))
+
 
 # %% [markdown]
 # ## Does the preference learn?

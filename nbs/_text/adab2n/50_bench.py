@@ -121,6 +121,7 @@ ax.set(xticks=range(5), xticklabels=['×'.join(map(str, s)) for s in SHAPES], yl
 ax.tick_params(axis='x', labelsize=8)
 ax.legend();
 
+
 # %% [markdown]
 # In eval mode the layer calls the very kernel that torch's batch norm calls:
 
@@ -133,6 +134,7 @@ def in_eval(shape):
     return {'bn': lambda: bn(x), 'ours': lambda: ours(x)}
 with torch.no_grad(): evals = {shape: turns(in_eval(shape), repeats=100) for shape in SHAPES}
 Markdown('\n'.join(['| shape | batch norm | AdaB²N : batch norm |', '|---|---|---|', *[f'| {s} | {1e3*np.median(t["bn"]):.3f} ms | {ratio(t["ours"], t["bn"])} |' for s, t in evals.items()]]))
+
 
 # %% [markdown]
 # ## Compiled
