@@ -4,11 +4,11 @@
 # > Five papers taken apart and put back together, so that you can believe every line.
 
 # %% [markdown]
-# Five papers are planned; the first, AdaB²N, is here. Each is a folder of notebooks: derivations that are checked by code, parts that can be imported, trainings that run in batches and go on after being killed, and results computed from their records. The function that a page explains is the function that a training calls and that `pip install papers_nb` delivers.
+# Five papers are planned; AdaB²N is here, LIRDRec has begun. Each is a folder of notebooks: derivations that are checked by code, parts that can be imported, trainings that run in batches and go on after being killed, and results computed from their records. The function that a page explains is the function that a training calls and that `pip install papers_nb` delivers.
 #
 # | you are | start with |
 # |---|---|
-# | a **reader** | [what a batch norm remembers](adab2n/01_background.ipynb), then [a derivation](adab2n/10_momentum.ipynb) and [the next](adab2n/11_dilemma.ipynb); [every claim](claims.ipynb), [every result](results.ipynb) |
+# | a **reader** | [what a batch norm remembers](adab2n/01_background.ipynb), then [a derivation](adab2n/10_momentum.ipynb) and [the next](adab2n/11_dilemma.ipynb); or [what BPR does to features](lirdrec/10_displacement.ipynb); [every claim](claims.ipynb), [every result](results.ipynb) |
 # | a **runner** | [run one notebook](#run-one-notebook), then a [grid](#run-many) |
 # | an **importer** | [use a part](#use-a-part) |
 

@@ -40,7 +40,7 @@ Markdown('\n'.join(['| statement | page | checks | edits caught |', '|---|---|--
     *[f'| {c["statement"]} | [{c["page"].split("/")[1]}]({runs.notebook(c["page"]).name}) | {len(c["checks"])} | {sum(any(m["caught"]) for m in c["mutants"])} of {len(c["mutants"])} |' for c in claims]]))
 
 # %% [markdown]
-# In words: in one triple features and identities are even. Over all items, plain descent obeys an exact law: in every direction of the space of items, features move $\sigma^2$ times as far as identities. So features win where they are strong, lose where they are weak, and never reach what they do not show. Adam does not obey the law.
+# In words: in one triple features and identities are even. Over all items, plain descent obeys an exact law: in every direction of the space of items, features move $\sigma^2$ times as far as identities. So features win where they are strong, lose where they are weak, and never reach what they do not show; and a training that stops early has filled what features show, and little else. Adam does not obey the law, and has an imbalance of its own. The cosine transform is a rotation, which plain descent does not notice. And weights that are copied into the place of logits become even within a dozen epochs.
 #
 # ## Run
 #
@@ -97,4 +97,4 @@ Markdown(f'Adding identities changes recall by {ids} points: {tells(ids, "they h
 #
 # ## Missing
 #
-# The derivations of the transform, of weight copying and of propagation; the interface of a recommender that is fitted and asked; real data; FREEDOM and BM3; features from a vision-language model; the benchmark.
+# The derivation of propagation and its cost; real data (MovieLens, the Amazon sets, MicroLens) and the tables on them; strictly cold items; FREEDOM and BM3; features from a vision-language model; the benchmark.
