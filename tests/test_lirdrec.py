@@ -291,3 +291,31 @@ def test_every_recommender_learns_what_was_taken_and_never_repeats_it(make):
     assert not taken & {(u, i) for u, row in enumerate(lists.tolist()) for i in row} and lists.shape == (SHOP.users, 10)
     again = make().fit(SHOP).recommend(range(SHOP.users), k=10)
     assert torch.equal(lists, again)
+
+
+def movie_archive(folder, users=12, movies=14):
+    """A tiny archive in GroupLens' format; every user rated most of the movies."""
+    import zipfile
+    rng = np.random.default_rng(0)
+    ratings = [(u + 1, 10 * m + 3) for u in range(users) for m in range(movies) if rng.random() < .8]
+    with zipfile.ZipFile(folder / "ml-latest-small.zip", "w") as z:
+        z.writestr("ml-latest-small/ratings.csv", "userId,movieId,rating,timestamp\n" + "".join(f"{u},{m},4.0,1\n" for u, m in ratings))
+        z.writestr("ml-latest-small/movies.csv", "movieId,title,genres\n" + "".join(f'{10 * m + 3},"Movie, The {m} ({1950 + 5 * m})",Comedy|Drama\n' for m in range(movies)))
+    return ratings
+
+
+def test_movielens_is_read_from_its_archive_and_verified(tmp_path, monkeypatch):
+    import hashlib
+
+    from papers_nb.lirdrec import data
+    monkeypatch.setenv("PAPERS_NB_CACHE", str(tmp_path))
+    pairs = np.array(sorted(movie_archive(tmp_path)), dtype="<i4")
+    with pytest.raises(UserError, match="GroupLens may have changed"):
+        data.movielens(features=False)
+    monkeypatch.setattr(data, "MOVIELENS_CORE", hashlib.sha256(pairs[:, 0].tobytes() + pairs[:, 1].tobytes()).hexdigest())
+    shop = data.movielens(features=False)
+    assert sorted(zip((shop.user + 1).tolist(), (shop.item * 10 + 3).tolist())) == sorted(map(tuple, pairs.tolist()))
+    assert shop.content == data.movielens(features=False).content and {VALID, TEST} <= set(shop.part)
+    (tmp_path / "ml-latest-small.zip").write_bytes(b"PK")
+    with pytest.raises(UserError, match=r"not a whole archive|holds no"):
+        data.movielens()

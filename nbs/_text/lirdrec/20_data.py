@@ -15,14 +15,15 @@
 
 # %%
 #| export
-import hashlib
+import csv, hashlib, io, re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from papers_nb.errors import UserError
+from papers_nb.core.data import cache, members
+from papers_nb.errors import UserError, need
 
 # %%
 #| hide
@@ -250,26 +251,84 @@ mine.users, mine.items, np.bincount(mine.part).tolist()
 # %%
 raises(read_interactions, {'user': [0], 'product': [1]}), raises(read_interactions, 'shop.csv')
 
+# %% [markdown]
+# ## MovieLens
+#
+# A real set, small and free for research: 610 people and the movies they rated, every rating taken as a yes. Its titles and genres make two weak modalities: letters of the title, and genre with decade. GroupLens calls the archive *latest*, which is no fixed file; so what is verified is what is left of it after the five-core.
 
 # %%
 #| exports
+MOVIELENS = 'https://files.grouplens.org/datasets/movielens/ml-latest-small.zip'
+MOVIELENS_CORE = 'c89d9d04d705a9a78564fb504c9145404e2e421c0a4775519f2b7af7e5c49050' # SHA-256 of the pairs of the five-core, in MovieLens' ids
+
+def movielens(
+    features: bool=True, # also make them, which needs scikit-learn
+)->Interactions:
+    "MovieLens small, five-core, split by `default_rng(999)`; downloaded once. Cite Harper and Konstan 2015; research use, no commercial use without permission."
+    files = members(_archive(), limit=10**8)
+    ratings, movies = (_csv(files, f'ml-latest-small/{name}.csv') for name in ('ratings', 'movies'))
+    user, movie = (np.array([int(r[k]) for r in ratings]) for k in ('userId', 'movieId'))
+    keep = k_core(user, movie)
+    user, movie = user[keep], movie[keep]
+    order = np.lexsort((movie, user))
+    found = hashlib.sha256(user[order].astype('<i4').tobytes() + movie[order].astype('<i4').tobytes()).hexdigest()
+    if found != MOVIELENS_CORE: raise UserError(f'the five-core of {_archive()} has checksum {found[:8]}, expected {MOVIELENS_CORE[:8]}: GroupLens may have changed its latest release')
+    _, user = np.unique(user[order], return_inverse=True)
+    ids, item = np.unique(movie[order], return_inverse=True)
+    about = {int(r['movieId']): r for r in movies}
+    rows = [about[i] for i in ids.tolist()]
+    return Interactions('movielens-small', user, item, split_per_user(user, np.random.default_rng(999)), _movie_features(rows) if features else {})
+
+def _archive():
+    "The archive in the cache, downloaded if it is not there."
+    path = cache()/'ml-latest-small.zip'
+    if path.exists(): return path
+    cache().mkdir(parents=True, exist_ok=True)
+    with need('filelock', 'run').FileLock(cache()/'movielens-small.lock'):
+        try: path.exists() or need('pooch', 'run').retrieve(MOVIELENS, known_hash=None, fname=path.name, path=cache(), progressbar=True)
+        except OSError as e: raise UserError(f'cannot download MovieLens ({type(e).__name__}); put ml-latest-small.zip from {MOVIELENS} into {cache()} by hand') from None
+    return path
+
+def _csv(files, name):
+    "The rows of a table in an archive, as dicts."
+    if name not in files: raise UserError(f'ml-latest-small.zip holds no {name}; delete it to fetch it again')
+    return list(csv.DictReader(io.StringIO(files[name].decode('utf-8'))))
+
+def _movie_features(rows):
+    "Letters of the title by TF-IDF in 64 directions; genres and decade, one-hot."
+    text, decomposition = need('sklearn.feature_extraction.text', 'run'), need('sklearn.decomposition', 'run')
+    letters = text.TfidfVectorizer(analyzer='char_wb', ngram_range=(2, 4), min_df=3).fit_transform([r['title'] for r in rows])
+    years = [re.search(r'\((\d{4})\)', r['title']) for r in rows]
+    words = [[*r['genres'].split('|'), f'decade {int(y[1])//10 if y else 0}'] for r, y in zip(rows, years)]
+    names = sorted({w for ws in words for w in ws})
+    meta = np.array([[n in ws for n in names] for ws in words], dtype=np.float32)
+    return {'text': decomposition.TruncatedSVD(64, random_state=0).fit_transform(letters).astype(np.float32), 'meta': meta}
+
+
+# %% [markdown]
+# ## By name
+
+# %%
+#| exports
+SETS = ('synthetic', 'movielens-small')
+
 def load(
-    name: str,    # synthetic
-    seed: int=0,  # of what is drawn
+    name: str,    # one of SETS
+    seed: int=0,  # of what is drawn; MovieLens is the same for every seed
 )->Interactions:
     "A set by name; raises `UserError` listing those that exist."
-    if name != 'synthetic': raise UserError(f'no data set {name!r}; there is synthetic')
-    return synthetic(seed)
+    if name not in SETS: raise UserError(f'no data set {name!r}; there are {", ".join(SETS)}')
+    return synthetic(seed) if name == 'synthetic' else movielens()
 
 def checksum(
-    name: str, # a data set
+    name: str, # one of SETS
 )->str: # 16 hex digits
     "What a run stores as the identity of its data; a set that is drawn is known by its first draw. Source: ours."
-    return load(name).content[:16]
+    return MOVIELENS_CORE[:16] if name == 'movielens-small' else load(name).content[:16]
 
 
 # %%
-checksum('synthetic')
+checksum('synthetic'), checksum('movielens-small')
 
 # %%
 raises(load, 'netflix')

@@ -12,13 +12,13 @@
 # |---|---|
 # | paper | Zhou et al. 2025 (LIRDRec), in the protocol of MMRec |
 # | default | a made-up set of about 1,500 users and 600 items, a stand-in of our own: the paper has no such row |
-# | data | drawn from the seed, no download |
+# | data | drawn from the seed, no download; MovieLens small (1 MB) is fetched from GroupLens, research use |
 # | needs | one CPU core, under 1 GB, about half a minute |
 # | start | `papermill --engine papers papers://lirdrec/train.ipynb out.ipynb -p model lightgcn -p seed 1`, or Run All |
 
 # %% tags=["parameters"]
 from typing import Literal
-data: Literal['synthetic'] = 'synthetic'  # data set
+data: Literal['synthetic', 'movielens-small'] = 'synthetic'  # data set
 model: Literal['lirdrec', 'bprmf', 'lightgcn', 'vbpr'] = 'lirdrec'  # recommender
 ids: bool = False  # lirdrec: add a free row to every item, which the paper leaves out
 pwc: Literal['code', 'logit', 'convex', 'network', 'uniform'] = 'code'  # lirdrec: weights of the branches
@@ -186,7 +186,7 @@ Markdown('\n'.join(['| metric | popularity | this run |', '|---|---|---|', *[f'|
     + f'\n\nChosen on the validation part: epoch {chosen} of {len(valid)}. Cost: {cost["wall_s"]:.1f} s on {record["environment"]["device"]}, {cost["peak_mb"]:,} MB at most, {cost["resumes"]} resumes.')
 
 # %% [markdown]
-# The set is made up, so these numbers compare settings with each other and nothing else. What several seeds say is shown by `papers_nb results lirdrec`.
+# The default set is made up, so its numbers compare settings with each other and nothing else. What several seeds say is shown by `papers_nb results lirdrec`.
 #
 # ## What is left on disk
 
