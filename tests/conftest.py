@@ -1,6 +1,9 @@
-"""What every test gets: a run root of its own, and the house under test."""
+"""What every test gets: a run root of its own, one thread, and the house under test."""
+import os
 import sys
 from pathlib import Path
+
+os.environ["OMP_NUM_THREADS"] = "1"  # before torch: small tensors on two threads wait for each other on a busy machine
 
 import pytest
 

@@ -65,7 +65,7 @@ def twin(page, root=ROOT):
 def call(*args, root=ROOT, check=True):
     """Run a tool of this environment in `root`."""
     with tempfile.TemporaryDirectory() as runs:
-        env = {**os.environ, "PYTHONPATH": str(root), "PAPERS_NB_RUNS": runs}
+        env = {**os.environ, "PYTHONPATH": str(root), "PAPERS_NB_RUNS": runs, "OMP_NUM_THREADS": "1"}
         done = subprocess.run([str(BIN / args[0]), *map(str, args[1:])], cwd=root, env=env, capture_output=True, text=True)
     if check and done.returncode:
         sys.exit(f"{args[0]} failed:\n{done.stdout}{done.stderr}")
