@@ -60,6 +60,7 @@ def test_a_made_up_set_is_the_same_every_time_and_like_a_shop():
 @pytest.mark.parametrize("kw,words", [
     ({"features": {"text": np.ones((2, 3))}}, "2 rows for 3 items|item ids from 0 to 2: 0 to 1"), ({"features": {"text": np.full((3, 2), np.inf)}}, "6 numbers that are not finite"),
     ({"features": {"text": np.array([["a"], ["b"], ["c"]])}}, "numbers, one row an item"), ({"item": [0, 1, -2, 0]}, "item ids from -2"), ({"part": [0, 0, 1, 3]}, "part ids from 0 to 3"),
+    ({"item": [0, 0, 2, 0]}, "1 pairs of user and item occur more than once"), ({"features": {"shared": np.ones((3, 2))}}, "a mapping from names"), ({"features": [1]}, "a mapping from names"),
     ({"part": [0, 0, 1, 1]}, "1 of 2 users have no training item"), ({"user": [0., 0, 1, 1]}, "a row of whole numbers"), ({"user": [0, 0, 1]}, "3 users, 4 items, 4 parts"), ({"items": 2}, "0 to 1 are expected")])
 def test_interactions_that_do_not_fit_are_refused(kw, words):
     with pytest.raises(UserError, match=words):
@@ -123,6 +124,8 @@ def test_weights_of_the_branches_sum_to_one_and_are_copied(kind):
         assert torch.equal(copying.memory.data, first)
     if kind == "logit":
         assert torch.allclose(copying.memory.softmax(1), first, atol=1e-6)
+    copying.memory.data += torch.randn(6, 3)  # as an optimiser moves it
+    assert torch.allclose(copying(rows).sum(1), torch.ones(6), atol=1e-6)
 
 
 def test_the_network_has_as_many_parameters_as_its_shapes_say():
@@ -272,6 +275,13 @@ def test_a_malformed_set_is_refused_in_one_line(tmp_path, make, words):
     assert "\n" not in str(e.value)
 
 
+def test_a_training_that_diverges_and_a_part_without_pairs_are_refused():
+    with pytest.raises(UserError, match="no longer finite"):
+        lirdrec.BPRMF(lr=1e30, epochs=3).fit(SHOP)
+    with pytest.raises(UserError, match="no pairs in part 1"):
+        lirdrec.BPRMF(epochs=1).fit({"user": [0, 0, 1, 1], "item": [0, 1, 1, 2], "part": [0, 0, 0, 0]})
+
+
 def test_a_pickled_feature_file_is_refused(tmp_path):
     np.save(tmp_path / "x.npy", np.array([{}] * SHOP.items), allow_pickle=True)
     with pytest.raises(UserError, match=r"not a whole \.npy"):
@@ -289,6 +299,8 @@ def test_every_recommender_learns_what_was_taken_and_never_repeats_it(make):
     lists = model.recommend(range(SHOP.users), k=10)
     taken = set(zip(*(a.tolist() for a in SHOP.pairs(TRAIN))))
     assert not taken & {(u, i) for u, row in enumerate(lists.tolist()) for i in row} and lists.shape == (SHOP.users, 10)
+    with pytest.raises(UserError, match="items left to recommend"):
+        model.recommend([0], k=SHOP.items)
     again = make().fit(SHOP).recommend(range(SHOP.users), k=10)
     assert torch.equal(lists, again)
 

@@ -22,14 +22,16 @@ def network_weight(
     base: float=.9,  # β, in (0, 1)
 )->float: # ω_e
     "How much the network decides, against the memory. Source: recursion in official code, `src/models/lirdrec.py`; closed form ours."
-    if not 0 < start < 1 or not 0 < base < 1: raise UserError(f'start={start}, base={base}: both between 0 and 1')
-    return 1/(1 + (1 - start)/start*base**(-epoch*(epoch + 1)/2))
+    if epoch < 0 or not 0 < start < 1 or not 0 < base < 1: raise UserError(f'epoch={epoch}, start={start}, base={base}: epoch at least 0, both others between 0 and 1')
+    odds = start/(1 - start)*base**(epoch*(epoch + 1)/2)
+    return odds/(1 + odds)
 
 def hand_over(
     start: float=.9, # ω_0, in (0.5, 1)
     base: float=.9,  # β, in (0, 1)
 )->float: # epochs, not rounded
     "The epoch in which network and memory decide evenly. Source: ours."
+    if not .5 < start < 1 or not 0 < base < 1: raise UserError(f'start={start}, base={base}: between a half and 1, and between 0 and 1')
     return (math.sqrt(1 + 8*math.log(start/(1 - start))/math.log(1/base)) - 1)/2
 
 # %% ../../nbs/lirdrec/13_copying.ipynb #208333b8

@@ -15,6 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from ..errors import UserError
+from .metrics import top_k
 
 # %% ../../nbs/lirdrec/22_graph.ipynb #ba1a5edc
 class SparseProduct(torch.autograd.Function):
@@ -77,7 +78,7 @@ def nearest(
     "The items of largest cosine. Source: official code, `src/models/lirdrec.py`; the order of ties is ours."
     if not 1 <= k <= len(x): raise UserError(f'neighbours={k}: 1 to {len(x)}, the number of items')
     unit = nn.functional.normalize(x.double(), dim=1)
-    return torch.cat([(part @ unit.T).round(decimals=10).argsort(dim=1, descending=True, stable=True)[:, :k] for part in unit.split(batch)])
+    return torch.cat([top_k((part @ unit.T).round(decimals=10), k) for part in unit.split(batch)])
 
 class ItemGraph(nn.Module):
     "A frozen mixture of nearest-neighbour graphs, one a modality. Source: official code, `src/models/lirdrec.py`."

@@ -33,6 +33,7 @@ class Copying(nn.Module):
     ):
         super().__init__()
         if kind not in COPIES: raise UserError(f'pwc={kind!r}: one of {", ".join(COPIES)}')
+        if not 0 < start < 1 or not 0 < base < 1: raise UserError(f'decay_weight={start}, decay_base={base}: both between 0 and 1')
         self.kind, self.base = kind, base
         self.nets = nn.ModuleList(nn.Sequential(nn.Linear(dim, dim//4), nn.LeakyReLU(), nn.Linear(dim//4, 1)) for _ in range(branches))
         self.memory = nn.Parameter(torch.full((users, branches), 1/branches))
@@ -50,8 +51,8 @@ class Copying(nn.Module):
         "Weights that sum to one over the branches."
         if self.kind == 'uniform': return torch.full_like(self.memory, 1/len(rows))
         proposed, w = torch.cat([net(u) for net, u in zip(self.nets, rows)], 1), self.mix.to(self.memory.dtype)
-        logits = w*proposed + (1 - w)*self.memory
-        weights = logits.softmax(1) if self.kind != 'convex' else w*proposed.softmax(1) + (1 - w)*self.memory
+        logits, shares = w*proposed + (1 - w)*self.memory, self.memory.clamp(min=1e-6)
+        weights = logits.softmax(1) if self.kind != 'convex' else w*proposed.softmax(1) + (1 - w)*shares/shares.sum(1, keepdim=True)
         if self.training: self.last.copy_((logits if self.kind == 'logit' else weights).detach())
         return weights
 
@@ -63,7 +64,7 @@ class LIRDRecNet(nn.Module):
         dim: int=64,        # d
         hidden: int=256,    # of the encoders
         layers: int=2,      # L, of the graph of users and items
-        shares: dict|None=None, # modality → share in the item graph; one tenth for the first and the rest for the others if None
+        shares: dict|None=None, # modality → share in the item graph; if None one tenth for `image`, or else for the first, and the rest for the others
         neighbours: int=10, # of the item graph; 0: none
         pwc: str='code',    # one of COPIES
         decay_weight: float=.9, # ω_0
@@ -82,8 +83,8 @@ class LIRDRecNet(nn.Module):
         self.tables = nn.ParameterDict({m: nn.Parameter(nn.init.xavier_normal_(torch.empty(data.users, dim))) for m in features})
         self.ids = nn.ParameterDict({m: nn.Parameter(nn.init.xavier_normal_(torch.empty(data.items, dim))) for m in features}) if ids else {}
         self.graph = Propagation(*data.pairs(TRAIN), data.users, data.items, layers)
-        first, *rest = data.features
-        shares = shares or ({first: .1, **{m: .9/len(rest) for m in rest}} if rest else {first: 1.})
+        image, rest = next((m for m in data.features if m == 'image'), next(iter(data.features))), len(data.features) - 1
+        shares = shares or {m: 1. if not rest else .1 if m == image else .9/rest for m in data.features}
         self.alike = ItemGraph(data.features, shares, neighbours) if neighbours else None
         self.copying = Copying(data.users, len(features), dim, pwc, decay_weight, decay_base)
 

@@ -61,6 +61,7 @@ def evaluate(
     "Rank all items for every user who has something to find. Source: MMRec, `utils/topk_evaluator.py`."
     (seen_u, seen_i), (want_u, want_i) = (_sorted(*data.pairs(p)) for p in (TRAIN, part))
     users, all_hits, all_targets = np.unique(want_u), [], []
+    if not len(users): raise UserError(f'{data.name} has no pairs in part {part}, so there is nothing to find')
     for start in range(0, len(users), batch):
         ids = users[start:start + batch]
         s = scores(torch.from_numpy(ids).to(device)).clone()

@@ -1,4 +1,4 @@
-"""Strong features are learnt at once, identities at their own pace, and where features reach they are never filled at all.
+"""Strong features are learnt first, identities at their own pace, and where features are strong identities stay small for ever.
 
 Docs: https://OWNER.github.io/papers_nb/lirdrec/speed.html.md"""
 
@@ -32,6 +32,7 @@ def expected_negatives(
     "How often each item is drawn as the other one in an epoch. Source: ours, for the sampler of MMRec."
     taken = torch.bincount(user).double()
     items, occurs = int(item.max()) + 1, torch.bincount(item) > 0
+    if (taken >= occurs.sum()).any(): raise UserError('a user took every item, so there is none to draw for them')
     rate = taken/(occurs.sum() - taken)
     return (rate.sum() - torch.zeros(items, dtype=torch.float64).index_add(0, item, rate[user]))*occurs
 

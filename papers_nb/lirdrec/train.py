@@ -29,11 +29,12 @@ def fit(
     "Train by triples, rank the validation part after every epoch, stop when it no longer gets better. Source: Rendle et al. 2009; MMRec, `common/trainer.py`."
     opt = torch.optim.Adam(net.parameters(), lr)
     user, item = (torch.from_numpy(a).to(run.device) for a in data.pairs(TRAIN))
-    negatives, per_epoch = Negatives(user, item), -(-len(user)//batch)
+    negatives, per_epoch, drawn = Negatives(user, item), -(-len(user)//batch), None
     for step in run.steps(per_epoch*epochs, {'net': net, 'opt': opt, 'best': best}):
         epoch, i = divmod(step, per_epoch)
         if i == 0: net.start_epoch(epoch + 1)
-        rows = torch.randperm(len(user), generator=generator(run.seed, 'order', epoch))[i*batch:(i + 1)*batch].to(run.device)
+        if epoch != drawn: order, drawn = torch.randperm(len(user), generator=generator(run.seed, 'order', epoch)), epoch
+        rows = order[i*batch:(i + 1)*batch].to(run.device)
         net.train()
         cost = net.loss(user[rows], item[rows], negatives.draw(user[rows], generator(run.seed, 'negatives', step)))
         opt.zero_grad()

@@ -35,16 +35,25 @@ def transform(
     "Turn the features before the shared branch. Source: official code, `src/models/lirdrec.py` (1d); the paper's formula as a review quotes it (2d)."
     if kind not in TRANSFORMS: raise UserError(f'dct={kind!r}: one of {", ".join(TRANSFORMS)}')
     if kind == 'none': return x
-    d = x.shape[1]
-    turn = torch.linalg.qr(torch.randn(d, d, generator=torch.Generator().manual_seed(d), dtype=torch.float64))[0] if kind == 'random' else dct_matrix(d)
-    turned = x.double() @ turn.T
-    return (dct_matrix(len(x)) @ turned if kind == '2d' else turned).to(x.dtype)
+    if kind == 'random':
+        turn = torch.linalg.qr(torch.randn(x.shape[1], x.shape[1], generator=torch.Generator().manual_seed(x.shape[1]), dtype=torch.float64))[0]
+        return (x.double() @ turn.T).to(x.dtype)
+    turned = _dct(x.double())
+    return (_dct(turned.T).T if kind == '2d' else turned).to(x.dtype)
+
+def _dct(x):
+    "The transform of every row by a Fourier transform of its even and reversed odd places."
+    d = x.shape[-1]
+    v = torch.fft.fft(torch.cat([x[:, ::2], x[:, 1::2].flip(1)], 1))
+    y = (v*torch.exp(-1j*math.pi*torch.arange(d, dtype=torch.float64)/(2*d))).real*(2/d)**.5
+    y[:, 0] /= 2**.5
+    return y
 
 # %% ../../nbs/lirdrec/12_transform.ipynb #f906b8bd
 def equivalent_layer(
     weight: Tensor, # W, of a linear layer on transformed features, (h, D)
 )->Tensor: # of the layer on plain features that computes the same, (h, D)
-    "The layer on plain features that does what a layer on their cosine transform does. Source: ours."
+    "The layer on the plain features of one modality that does what a layer on their cosine transform does. Source: ours."
     return weight @ dct_matrix(weight.shape[1]).to(weight.dtype)
 
 # %% ../../nbs/lirdrec/12_transform.ipynb #0bc9de47

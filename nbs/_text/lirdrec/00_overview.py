@@ -40,7 +40,7 @@ Markdown('\n'.join(['| statement | page | checks | edits caught |', '|---|---|--
     *[f'| {c["statement"]} | [{c["page"].split("/")[1]}]({runs.notebook(c["page"]).name}) | {len(c["checks"])} | {sum(any(m["caught"]) for m in c["mutants"])} of {len(c["mutants"])} |' for c in claims]]))
 
 # %% [markdown]
-# In words: in one triple features and identities are even. Over all items, plain descent obeys an exact law: in every direction of the space of items, features move $\sigma^2$ times as far as identities. So features win where they are strong, lose where they are weak, and never reach what they do not show; and a training that stops early has filled what features show, and little else. Adam does not obey the law, and has an imbalance of its own. The cosine transform is a rotation, which plain descent does not notice. And weights that are copied into the place of logits become even within a dozen epochs.
+# In words: for features of length one a single triple favours nobody. Over all items, plain descent obeys an exact law: in every direction of the space of items, features move $\sigma^2$ times as far as identities. So features win where they are strong, lose where they are weak, and never reach what they do not show; and a training that stops early has filled what features show, and little else. Adam does not obey the law. The cosine transform is a rotation, which plain descent does not notice. And weights that are copied into the place of logits, and moved by nothing else, become even within about fifteen epochs.
 #
 # ## Run
 #
@@ -93,6 +93,7 @@ Markdown(f'Adding identities changes recall by {ids} points: {tells(ids, "they h
 # - Weights are copied for users only.
 # - A weight decay is searched over and never handed to the optimiser.
 # - Representations of the last training batch are used for evaluation, from before its last step; ours are made anew.
+# - Metrics are rounded to four decimals before epochs are compared; ours are not.
 # - The launcher prints as best the setting with the best test result; here the epoch is chosen on the validation part.
 #
 # ## Missing

@@ -99,10 +99,19 @@ def transform(
     "Turn the features before the shared branch. Source: official code, `src/models/lirdrec.py` (1d); the paper's formula as a review quotes it (2d)."
     if kind not in TRANSFORMS: raise UserError(f'dct={kind!r}: one of {", ".join(TRANSFORMS)}')
     if kind == 'none': return x
-    d = x.shape[1]
-    turn = torch.linalg.qr(torch.randn(d, d, generator=torch.Generator().manual_seed(d), dtype=torch.float64))[0] if kind == 'random' else dct_matrix(d)
-    turned = x.double() @ turn.T
-    return (dct_matrix(len(x)) @ turned if kind == '2d' else turned).to(x.dtype)
+    if kind == 'random':
+        turn = torch.linalg.qr(torch.randn(x.shape[1], x.shape[1], generator=torch.Generator().manual_seed(x.shape[1]), dtype=torch.float64))[0]
+        return (x.double() @ turn.T).to(x.dtype)
+    turned = _dct(x.double())
+    return (_dct(turned.T).T if kind == '2d' else turned).to(x.dtype)
+
+def _dct(x):
+    "The transform of every row by a Fourier transform of its even and reversed odd places."
+    d = x.shape[-1]
+    v = torch.fft.fft(torch.cat([x[:, ::2], x[:, 1::2].flip(1)], 1))
+    y = (v*torch.exp(-1j*math.pi*torch.arange(d, dtype=torch.float64)/(2*d))).real*(2/d)**.5
+    y[:, 0] /= 2**.5
+    return y
 
 
 # %%
@@ -127,13 +136,15 @@ raises(transform, torch.ones(2, 2), '3d')
 # $$
 #
 # since $C^\top C=I$. Momentum and decay are linear and follow along. What looks at single coordinates does not: Adam, Adagrad, clipping by value, a penalty on absolute values. And a start that is drawn even in a box, as torch's is, is not the same after a rotation, though it has the same mean and covariance.
+#
+# The shared branch transforms each modality by itself and sets them side by side: the matrix is block-diagonal, with one $C$ a modality, and as orthonormal as its blocks.
 
 # %%
 #| exports
 def equivalent_layer(
     weight: Tensor, # W, of a linear layer on transformed features, (h, D)
 )->Tensor: # of the layer on plain features that computes the same, (h, D)
-    "The layer on plain features that does what a layer on their cosine transform does. Source: ours."
+    "The layer on the plain features of one modality that does what a layer on their cosine transform does. Source: ours."
     return weight @ dct_matrix(weight.shape[1]).to(weight.dtype)
 
 
@@ -149,7 +160,7 @@ transform(rows) @ w.T, rows @ equivalent_layer(w).T
 #
 # ## Statement 3: in two dimensions, items are mixed up
 #
-# $C_nXC_D^\top$ is a rotation of the whole table. But its row $i$ is not about item $i$: it is the $i$-th *frequency over the numbering of the items*, a mixture of all of them. Number the items otherwise, by a permutation $\Pi$, and in general $T(\Pi X)\ne\Pi\,T(X)$: the features of an item depend on its number, on everybody else's, and change when an item is added. Angles between items are not kept. Used as features of item $i$ such a row is close to a random code of its own: an identity in disguise, which the paper wants to leave out. The code does not do this.
+# $T(X)=C_nXC_D^\top$ is a rotation of the whole table. But its row $i$ is not about item $i$: it is the $i$-th *frequency over the numbering of the items*, a mixture of all of them. Number the items otherwise, by a permutation $\Pi$, and in general $T(\Pi X)\ne\Pi\,T(X)$: the features of an item depend on its number, on everybody else's, and change when an item is added. Angles between items are not kept. Used as features of item $i$ such a row is, for features without order, like a random code of its own: an identity in disguise, which the paper wants to leave out. The code does not do this.
 
 # %%
 #| exports
@@ -247,7 +258,7 @@ claim('lirdrec.numbering_effect', 'The one-dimensional transform commutes with e
 # %% [markdown]
 # ## Picture
 #
-# How much of the length of a row is in its largest tenth of numbers, before and after the transform. In the rows of the slider each number is a mixture of its left neighbour and noise: at 0 the order means nothing, as in the output of a network; at 0.95 it is like a line of pixels.
+# How much of the squared length of a row is in its largest numbers, before and after the transform. In the rows of the slider each number is a mixture of its left neighbour and noise: at 0 the order means nothing, as in the output of a network; at 0.95 it is like a line of pixels.
 
 # %%
 #| hide

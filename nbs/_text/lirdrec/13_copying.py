@@ -74,7 +74,7 @@ for _ in range(4):
 #
 # *Why.* The step multiplies the odds $\omega/(1-\omega)$ by $\beta^e$. After $e$ steps they have been multiplied by $\beta^{1+2+\dots+e}=\beta^{e(e+1)/2}$.
 #
-# So the odds fall faster than exponentially. They are even at $e(e+1)/2=\ln(\text{odds}_0)/\ln(1/\beta)$.
+# So the odds fall faster than exponentially. Network and memory are even at $e(e+1)/2=\ln(\text{odds}_0)/\ln(1/\beta)$, with $\text{odds}_0=\omega_0/(1-\omega_0)$.
 
 # %%
 #| exports
@@ -84,14 +84,16 @@ def network_weight(
     base: float=.9,  # β, in (0, 1)
 )->float: # ω_e
     "How much the network decides, against the memory. Source: recursion in official code, `src/models/lirdrec.py`; closed form ours."
-    if not 0 < start < 1 or not 0 < base < 1: raise UserError(f'start={start}, base={base}: both between 0 and 1')
-    return 1/(1 + (1 - start)/start*base**(-epoch*(epoch + 1)/2))
+    if epoch < 0 or not 0 < start < 1 or not 0 < base < 1: raise UserError(f'epoch={epoch}, start={start}, base={base}: epoch at least 0, both others between 0 and 1')
+    odds = start/(1 - start)*base**(epoch*(epoch + 1)/2)
+    return odds/(1 + odds)
 
 def hand_over(
     start: float=.9, # ω_0, in (0.5, 1)
     base: float=.9,  # β, in (0, 1)
 )->float: # epochs, not rounded
     "The epoch in which network and memory decide evenly. Source: ours."
+    if not .5 < start < 1 or not 0 < base < 1: raise UserError(f'start={start}, base={base}: between a half and 1, and between 0 and 1')
     return (math.sqrt(1 + 8*math.log(start/(1 - start))/math.log(1/base)) - 1)/2
 
 
@@ -103,7 +105,7 @@ def hand_over(
 Markdown('\n'.join(['| ω₀ | even in epoch | below 1 % from epoch |', '|---|---|---|', *[f'| {s} | {hand_over(s):.2f} | {next(e for e in range(100) if network_weight(e, s) < .01)} |' for s in (.9, .95, .99)]]))
 
 # %% [markdown]
-# A training takes about a hundred epochs. For nine tenths of it the network is switched off.
+# The official code trains for up to a thousand epochs. For nearly all of them the network is switched off.
 
 # %%
 raises(network_weight, 1, start=1.)
@@ -115,18 +117,18 @@ raises(network_weight, 1, start=1.)
 # With $\omega=0$, and as long as the memory is not trained in between, an epoch maps weights to weights by $a\mapsto\operatorname{softmax}(a)$.
 #
 # 1. The map has the single fixed point $(\frac1M,\dots,\frac1M)$, and any two lists of weights come closer by at least a half in every step.
-# 2. Near the fixed point the distance shrinks by $1/M$ a step.
+# 2. Near the fixed point a step leaves $1/M$ of the distance.
 # 3. After one step no weight is above
 #
 # $$\frac{e}{e+M-1},$$ {#eq-ceiling}
 #
 # however sure the network was.
 #
-# *Why.* The derivative of the softmax is $J=\operatorname{diag}(a)-aa^\top$, and $x^\top Jx$ is the variance of $x$ under the weights $a$, at most a quarter of the squared range of $x$, which is at most half of its squared length: so $\|J\|\le\frac12$, and a contraction has one fixed point; even weights are one. There $J=\frac1M(I-\frac1M\mathbf 1\mathbf 1^\top)$, and differences of weights sum to zero, so they shrink by $1/M$. A weight lies between 0 and 1, so the largest exponential is at most $e$ and the others are at least 1.
+# *Why.* The derivative of the softmax is $J=\operatorname{diag}(a)-aa^\top$, and $x^\top Jx$ is the variance of $x$ under the weights $a$, at most a quarter of the squared range of $x$, which is at most half of its squared length: so $\|J\|\le\frac12$, and a contraction has one fixed point; even weights are one. There $J=\frac1M(I-\frac1M\mathbf 1\mathbf 1^\top)$, and differences of weights sum to zero, so a step leaves $1/M$ of them. A weight lies between 0 and 1, so the largest exponential is at most $e$ and the others are at least 1.
 #
-# The cause is that **probabilities are copied into a place for logits**. Two ways keep what was learnt: copy the logits, then a copy changes nothing; or mix probabilities with probabilities, $a=\omega\operatorname{softmax}(f)+(1-\omega)\hat\theta$.
+# The cause is that **probabilities are copied into a place for logits**. Two ways keep what was learnt: copy the logits, then a copy changes nothing; or mix probabilities with probabilities, $a=\omega\operatorname{softmax}(f)+(1-\omega)\hat\theta$ with $\hat\theta$ the memory as shares that sum to one.
 #
-# In a training the memory is a parameter too, and the loss moves it between copies. But Adam moves a number by at most about its learning rate in each step: at $10^{-4}$ and 58 steps an epoch that is 0.006, and the contraction takes most of it back.
+# In a training the memory is a parameter too, and the loss moves it between copies. If it moves each weight by $g$ in an epoch, near even weights of three branches the balance $d=(d+g)/3$ leaves $d=g/2$: half an epoch's drift stays, and nothing of what came before.
 
 # %%
 #| exports
@@ -172,7 +174,7 @@ by_recursion(3, .9, .9)
 claim('lirdrec.network_weight', 'The network decides with the weight $[1+\\frac{1-\\omega_0}{\\omega_0}\\beta^{-e(e+1)/2}]^{-1}$.', of=network_weight, source='recursion: official code, src/models/lirdrec.py; closed form: ours',
     checks=[Check('brute force', lambda f: [f(e, s, b) for s, b in ((.9, .9), (.99, .8), (.5, .95)) for e in range(1, 21)], lambda: [w for s, b in ((.9, .9), (.99, .8), (.5, .95)) for w in by_recursion(20, s, b)], 1e-13, 'float64, 20 divisions'),
             Check('limit', lambda f: [f(0, .7, .3), f(9, .5, 1 - 1e-12), f(60, .9, .9)], lambda: [.7, .5, 0.], 1e-9, 'before the first epoch; a base of nearly one; late')],
-    mutants=[('(epoch + 1)/2', '(epoch + 1)'), ('(1 - start)/start', 'start/(1 - start)'), ('-epoch*(epoch + 1)', '-epoch*epoch')])
+    mutants=[('(epoch + 1)/2', '(epoch + 1)'), ('start/(1 - start)', '(1 - start)/start'), ('epoch*(epoch + 1)', 'epoch*epoch')])
 
 # %%
 #| code-fold: true
@@ -262,7 +264,7 @@ slider('logits', [.3, 1, 2, 5, 10], course,
 #
 # <details><summary>Answer</summary>
 #
-# Nothing: both have even weights. Their own rows still differ, in all three branches.
+# As long as the memory moves by copying alone, nothing: both have even weights. Their own rows still differ, in all three branches.
 #
 # </details>
 

@@ -55,11 +55,13 @@ class Interactions:
     def __post_init__(self):
         self.user, self.item, self.part = (_whole(n, getattr(self, n)) for n in ('user', 'item', 'part'))
         if len({len(self.user), len(self.item), len(self.part)}) > 1 or not len(self.user): raise UserError(f'{len(self.user)} users, {len(self.item)} items, {len(self.part)} parts: one of each for every pair, and at least one pair')
+        if not isinstance(self.features, Mapping) or not all(isinstance(m, str) and m.isidentifier() and m != 'shared' for m in self.features): raise UserError(f'features of {self.name}: a mapping from names (letters and digits, not "shared") to arrays is expected')
         self.features = {m: _finite(m, x) for m, x in self.features.items()}
         self.users = self.users or int(self.user.max()) + 1
         self.items = self.items or (len(next(iter(self.features.values()))) if self.features else int(self.item.max()) + 1)
         for name, ids, n in (('user', self.user, self.users), ('item', self.item, self.items), ('part', self.part, 3)):
             if ids.min() < 0 or ids.max() >= n: raise UserError(f'{name} ids from {ids.min()} to {ids.max()}: 0 to {n - 1} are expected')
+        if twice := len(self.user) - len(np.unique(self.user*self.items + self.item)): raise UserError(f'{twice} pairs of user and item occur more than once; drop the repeats')
         for m, x in self.features.items():
             if len(x) != self.items: raise UserError(f'features {m!r} have {len(x)} rows for {self.items} items: one row an item, row number = item id')
         if lost := self.users - len(np.unique(self.user[self.part == TRAIN])): raise UserError(f'{lost} of {self.users} users have no training item; leave them out or give them one')
@@ -90,7 +92,7 @@ def _finite(name, x):
     if x.ndim != 2 or x.dtype.kind not in 'fiub': raise UserError(f'features {name!r} of shape {x.shape} and type {x.dtype}: numbers, one row an item, are expected')
     if not np.isfinite(x).all(): raise UserError(f'features {name!r} hold {int((~np.isfinite(x)).sum())} numbers that are not finite')
     if x.dtype == np.float64: print(f'features {name!r} are float64 and are cast to float32')
-    return x.astype(np.float32, copy=False)
+    return np.array(x, dtype=np.float32)
 
 
 # %%
@@ -183,7 +185,7 @@ made.users, made.items, [len(made.pairs(p)[0]) for p in (TRAIN, VALID, TEST)], {
 # %%
 #| label: fig-popularity
 #| fig-cap: "Training pairs of each item of the made-up set, most popular first."
-#| fig-alt: "A few items are taken by hundreds of users, most by less than twenty: the long tail of every shop."
+#| fig-alt: "One item is taken by more than a hundred and fifty users, most by less than twenty: the long tail of every shop."
 #| classes: figcard
 fig, ax = plt.subplots(figsize=(6.4, 2.6))
 ax.plot(np.sort(np.bincount(made.pairs(TRAIN)[1], minlength=made.items))[::-1], color=COLORS['blue'])
@@ -208,8 +210,10 @@ def read_interactions(
         columns, name, sizes = (source.user, source.item, source.part), source.name, (source.users, source.items)
     else: columns, name, sizes = _columns(source), Path(source).stem if isinstance(source, (str, Path)) else 'table', (0, 0)
     user, item, part = columns
-    part = split_per_user(_whole('user', user), np.random.default_rng(seed)) if part is None else part
-    return Interactions(name, user, item, part, {m: _array(x) for m, x in (features or {}).items()}, *sizes)
+    user = _whole('user', user)
+    if part is None and user.min(initial=0) < 0: raise UserError(f'user ids from {user.min()}: whole numbers from 0 are expected')
+    part = split_per_user(user, np.random.default_rng(seed)) if part is None else part
+    return Interactions(name, user, item, part, {m: _array(x) for m, x in features.items()} if isinstance(features, Mapping) else features or {}, *sizes)
 
 def _columns(source):
     "User, item and part, or None for part."
@@ -231,7 +235,7 @@ def _npz(file):
 
 def _inter(file):
     "The columns of a tab-separated file with a header."
-    head, *lines = file.read_text(encoding='utf-8').splitlines() or ['']
+    head, *lines = file.read_text(encoding='utf-8', errors='replace').splitlines() or ['']
     names, rows = head.split('\t'), [line.split('\t') for line in lines if line]
     if wrong := [k for k, r in enumerate(rows, 2) if len(r) != len(names)]: raise UserError(f'{file}, line {wrong[0]}: {len(names)} columns are expected, as in the header')
     try: return {n: np.array([int(r[k]) for r in rows]) for k, n in enumerate(names) if n in ('userID', 'itemID', 'x_label')}

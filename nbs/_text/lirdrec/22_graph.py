@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from papers_nb.errors import UserError
+from papers_nb.lirdrec.metrics import top_k
 
 # %%
 #| hide
@@ -121,7 +122,7 @@ def nearest(
     "The items of largest cosine. Source: official code, `src/models/lirdrec.py`; the order of ties is ours."
     if not 1 <= k <= len(x): raise UserError(f'neighbours={k}: 1 to {len(x)}, the number of items')
     unit = nn.functional.normalize(x.double(), dim=1)
-    return torch.cat([(part @ unit.T).round(decimals=10).argsort(dim=1, descending=True, stable=True)[:, :k] for part in unit.split(batch)])
+    return torch.cat([top_k((part @ unit.T).round(decimals=10), k) for part in unit.split(batch)])
 
 class ItemGraph(nn.Module):
     "A frozen mixture of nearest-neighbour graphs, one a modality. Source: official code, `src/models/lirdrec.py`."

@@ -59,13 +59,18 @@ class FreeRows(nn.Module):
         "Representations of all users and items."
         return self.graph(self.users, self.items)
 
+    def penalised(self)->tuple[Tensor, Tensor]:
+        "The rows whose lengths are penalised: those before the graph."
+        return self.users, self.items
+
     def loss(self,
         user: Tensor, item: Tensor, other: Tensor, # users, items they took, items drawn, (B,) each
     )->Tensor: # scalar
         "BPR and the lengths of the rows of the batch."
         u, i = self()
         wins = (u[user]*(i[item] - i[other])).sum(1)
-        lengths = sum(rows[ids].norm() for rows, ids in ((self.users, user), (self.items, item), (self.items, other)))
+        rows_u, rows_i = self.penalised()
+        lengths = rows_u[user].norm() + rows_i[item].norm() + rows_i[other].norm()
         return -logsigmoid(wins).mean() + self.reg*lengths/len(user)
 
 
@@ -84,6 +89,11 @@ class VBPR(FreeRows):
         self.register_buffer('x', torch.from_numpy(np.concatenate(list(data.features.values()), 1)), persistent=False)
         self.users = nn.Parameter(nn.init.xavier_normal_(torch.empty(data.users, 2*dim)))
         self.map = nn.Linear(self.x.shape[1], dim)
+        nn.init.xavier_normal_(self.map.weight)
+
+    def penalised(self)->tuple[Tensor, Tensor]:
+        "All rows, mapped features included."
+        return self()
 
     def forward(self)->tuple[Tensor, Tensor]: # users (n_u, 2d), items (n_i, 2d)
         "Free rows beside mapped features."

@@ -33,7 +33,7 @@ reg: float = 0.0001  # weight of the penalty
 lr: float = 0.001  # learning rate of Adam
 batch: int = 2048  # pairs a step
 epochs: int = 40  # at most
-patience: int = 20  # epochs without a better validation recall after which to stop
+patience: int = 20  # epochs without a better validation recall; one more and the run stops
 seed: int = 0  # the made-up set, initial weights, every draw
 device: str = 'auto'  # auto, cpu, cuda
 threads: int = 1  # CPU threads
@@ -105,13 +105,13 @@ def make():
     if model == 'lirdrec': return LIRDRecNet(shop, dim, hidden, layers, None, neighbours, pwc, decay_weight, decay_base, dct, reg, ids)
     return VBPR(shop, dim, reg) if model == 'vbpr' else FreeRows(shop, dim, layers if model == 'lightgcn' else 0, reg)
 net = make().to(run.device)
-Markdown(f'{sum(p.numel() for p in net.parameters()):,} parameters; rows of {net()[0].shape[1]} numbers.')
+Markdown(f'{sum(p.numel() for p in net.parameters()):,} parameters; rows of {net.eval()()[0].shape[1]} numbers.')
 
 
 # %% [markdown]
 # ## The loop
 #
-# `run.steps` resumes, saves and keys the randomness. The best weights by validation recall are kept aside; when they have not changed for `patience` epochs the run has had enough.
+# `run.steps` resumes, saves and keys the randomness. The best weights by validation recall are kept aside; when they have not changed for more than `patience` epochs the run has had enough.
 
 # %%
 #| exports
@@ -127,11 +127,12 @@ def fit(
     "Train by triples, rank the validation part after every epoch, stop when it no longer gets better. Source: Rendle et al. 2009; MMRec, `common/trainer.py`."
     opt = torch.optim.Adam(net.parameters(), lr)
     user, item = (torch.from_numpy(a).to(run.device) for a in data.pairs(TRAIN))
-    negatives, per_epoch = Negatives(user, item), -(-len(user)//batch)
+    negatives, per_epoch, drawn = Negatives(user, item), -(-len(user)//batch), None
     for step in run.steps(per_epoch*epochs, {'net': net, 'opt': opt, 'best': best}):
         epoch, i = divmod(step, per_epoch)
         if i == 0: net.start_epoch(epoch + 1)
-        rows = torch.randperm(len(user), generator=generator(run.seed, 'order', epoch))[i*batch:(i + 1)*batch].to(run.device)
+        if epoch != drawn: order, drawn = torch.randperm(len(user), generator=generator(run.seed, 'order', epoch)), epoch
+        rows = order[i*batch:(i + 1)*batch].to(run.device)
         net.train()
         cost = net.loss(user[rows], item[rows], negatives.draw(user[rows], generator(run.seed, 'negatives', step)))
         opt.zero_grad()
