@@ -87,6 +87,17 @@ def test_the_first_task_is_a_batch_norm(shape, norm):
         assert torch.allclose(ours(x), theirs(x), rtol=0, atol=1e-13) and torch.allclose(ours.running_mean, theirs.running_mean, rtol=0, atol=1e-14)
 
 
+def test_without_a_prior_a_mixed_batch_is_a_batch_norm_too():
+    torch.manual_seed(0)
+    ours, theirs = AdaB2N(3, tasks=4, log_concentration=-60., dtype=F64), nn.BatchNorm2d(3, dtype=F64)
+    for task in range(4):
+        x = torch.randn(8, 3, 4, 4, dtype=F64) + task
+        with batch_tasks(ours, torch.arange(8) % (task + 1)):
+            y = ours(x)
+        assert torch.allclose(y, theirs(x), rtol=0, atol=1e-13) and torch.allclose(ours.running_mean, theirs.running_mean, rtol=0, atol=1e-14)
+        end_task(ours)
+
+
 @given(st.lists(st.integers(0, 9), min_size=1, max_size=6).filter(any), st.sampled_from(["renormalize", "official"]))
 @settings(max_examples=50, deadline=None)
 def test_weights_sum_to_one_over_present_tasks(counts, rule):
