@@ -28,7 +28,7 @@ def test_a_wrong_parameter_stops_before_a_kernel_starts(tmp_path, run_root, flag
 
 
 @pytest.mark.parametrize("address,words", [
-    ("papers://adab2n/trian.ipynb", "no notebook 'adab2n/trian'; there are adab2n/overview"), ("papers://lirdrec/train.ipynb", "no notebook 'lirdrec/train'")])
+    ("papers://adab2n/trian.ipynb", "no notebook 'adab2n/trian'; there are adab2n/overview"), ("papers://pcpg/train.ipynb", "no notebook 'pcpg/train'")])
 def test_a_notebook_that_does_not_exist_lists_those_that_do(tmp_path, address, words):
     done = papermill(address, tmp_path / "out.ipynb")
     assert done.returncode == 1 and words in done.stderr and "Traceback" not in done.stderr

@@ -59,7 +59,7 @@ value = lambda rows, metric: [r['metrics'][metric]['value'] for r in rows.values
 # %%
 #| label: fig-synthetic
 #| fig-cap: "Recall at 20 on the made-up set: every seed (light) and the mean with its 95 % interval."
-#| fig-alt: "Recommenders that see features lie to the right of those with identities alone; the variants of LIRDRec overlap."
+#| fig-alt: "The four variants of LIRDRec overlap and lie to the right of VBPR and LightGCN, which overlap with each other; BPR-MF lies far to the left."
 #| classes: figcard
 fig, ax = plt.subplots(figsize=(6.4, 3.4))
 for y, (n, rows) in enumerate(by.items()):
@@ -68,6 +68,7 @@ for y, (n, rows) in enumerate(by.items()):
     ax.errorbar([i.mean], [y], xerr=[i.half], fmt='o', color=color, capsize=3)
 ax.set(yticks=range(len(by)), yticklabels=list(by), xlabel='recall@20 [%]')
 ax.invert_yaxis();
+
 
 # %%
 #| label: tbl-synthetic
