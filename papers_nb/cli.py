@@ -27,7 +27,7 @@ def do_list(args):
         lines = [f"  notebook  papers://{n}.ipynb" + (f"  takes {', '.join(takes)}" if (takes := runs.parameters(n)) else "") for n in runs.notebooks() if n.startswith(f"{paper}/")]
         lines += [f"  preset    papers://{paper}/{name}.yaml" for name in runs.presets(paper)]
         lines += [f"  grid      papers_nb grid {paper}/train --grid {name}" for name in runs.presets(paper, "grid:")]
-        print("\n".join([f"{paper}: {title}", *lines]))
+        print(f"{paper}: {title}", *lines, sep="\n")
 
 
 def do_grid(args):
@@ -99,6 +99,7 @@ def parser() -> argparse.ArgumentParser:
     sub = top.add_subparsers(required=True, metavar="command")
 
     def command(name, do, **kw):
+        """A subcommand that calls `do`, with its docstring as help."""
         p = sub.add_parser(name, help=do.__doc__, description=do.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, **kw)
         p.set_defaults(do=do)
         return p
@@ -116,14 +117,12 @@ def parser() -> argparse.ArgumentParser:
     only.add_argument("--list", action="store_true", help="print one command a line, for xargs, parallel or make")
     only.add_argument("--task", type=int, help="run only the N-th, from 0, as a Slurm array does")
     only.add_argument("--dry-run", action="store_true", help="say what would run and what is done")
-    r = command("results", do_results)
-    r.add_argument("paper", choices=PAPERS)
+    command("results", do_results).add_argument("paper", choices=PAPERS)
     c = command("claims", do_claims)
     c.add_argument("paper", nargs="?", choices=PAPERS)
     c.add_argument("--json", action="store_true")
     c.add_argument("--run", action="store_true", help="execute the pages; exit code 1 if a claim no longer holds")
-    f = command("fetch", do_fetch)
-    f.add_argument("dataset")
+    command("fetch", do_fetch).add_argument("dataset")
     return top
 
 

@@ -143,8 +143,9 @@ def root() -> Path:
 
 
 def checksum(notebook: str, params: dict[str, Any]) -> str:
-    """What a run stores as the identity of its data: as the paper's own data module has it, else as the shared one."""
-    return getattr(importlib.import_module(f"papers_nb.{notebook.split('/')[0]}.data"), "checksum", data.checksum)(params["data"])
+    """What a run stores as the identity of its data: a shared set has a card, any other belongs to its paper."""
+    owner = data if params["data"] in data.CARDS else importlib.import_module(f"papers_nb.{notebook.split('/')[0]}.data")
+    return owner.checksum(params["data"])
 
 
 def run_name(notebook: str, params: dict[str, Any]) -> str:
@@ -168,11 +169,11 @@ def read_record(file: Path) -> dict | None:
     return json.loads(file.read_text(encoding="utf-8")) if file.exists() else None
 
 
-def records(paper: str) -> list[dict]:
-    """The records of a paper: those that the site quotes and those of the runs at hand, each run once."""
+def records(paper: str, here: bool = True) -> list[dict]:
+    """The records of a paper: those that the site quotes and, with `here`, those of the runs at hand, each run once."""
     kept = [read_record(f) for f in sorted((NOTEBOOKS / paper / "records").glob("*.json"))]
-    here = [read_record(f) for f in sorted(root().glob(f"{paper}-*/*/record.json")) if ".old" not in f.parent.name]
-    return list({r["name"]: r for r in [*kept, *(r for r in here if r["status"] == "done" or r["name"] not in {k["name"] for k in kept})]}.values())
+    found = [read_record(f) for f in sorted(root().glob(f"{paper}-*/*/record.json")) if here and ".old" not in f.parent.name]
+    return list({r["name"]: r for r in [*kept, *(r for r in found if r["status"] == "done" or r["name"] not in {k["name"] for k in kept})]}.values())
 
 
 class Run:

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from breaking import Killed
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import nn
@@ -137,10 +138,6 @@ def fresh_parts():
     """The same network and memory each time."""
     torch.manual_seed(0)
     return nn.Sequential(nn.Linear(3, 8), nn.Dropout(.5), nn.Linear(8, 1)), Noise()
-
-
-class Killed(Exception):
-    """Stands for a SIGKILL inside one process."""
 
 
 def killed_and_resumed(monkeypatch, at=(13, 14, 29), wrong_step=False, **kw):

@@ -29,8 +29,7 @@ from papers_nb.core.stats import difference, interval, select
 #| hide
 theme()
 names = {'bn-separate': 'new and old images\napart', 'bn-joint': 'new and old images\ntogether', 'adab2n': 'AdaB²N'}
-defaults = {k: p.default for k, p in runs.parameters('adab2n/train').items()}
-chosen = {n: select(runs.records('adab2n'), defaults, norm=n) for n in names}
+chosen = {n: select(runs.records('adab2n'), runs.check('adab2n/train', {}), norm=n) for n in names}
 by = {n: {s: r['metrics']['class_il']['value'] for s, r in rows.items()} for n, rows in chosen.items()}
 seeds = sorted(set.intersection(*(set(v) for v in by.values())))
 
@@ -51,7 +50,7 @@ ax.set(xticks=range(3), xticklabels=names.values(), ylabel='Class-IL accuracy [%
 # %%
 #| echo: false
 joint, weights = (difference(chosen[a], chosen[b], 'class_il') for a, b in (('bn-joint', 'bn-separate'), ('adab2n', 'bn-joint')))
-says = 'an interval that includes zero' if weights.low <= 0 <= weights.high else 'an interval just above zero' if weights.low > 0 else 'an interval below zero'
+says = weights.tells('an interval above zero', 'an interval below zero', 'an interval that includes zero')
 Markdown(f'From our own runs, {len(seeds)} seeds: normalising new and replayed digits in **one** batch instead of two is worth **{joint}** points of accuracy; what AdaB²N adds to that is {weights.mean:.2f} ± {weights.half:.2f} points, {says} (paired 95 % intervals). Where the gain of a method comes from is the kind of question these pages ask.')
 
 # %% [markdown]

@@ -4,7 +4,7 @@
 # > All papers, every setting we ran, with intervals over seeds and a verdict against the published number.
 
 # %% [markdown]
-# Every number here comes from a run record that lies beside the notebooks. An interval is 95 %, over seeds. A verdict is computed from a margin that was fixed before the run: the interval of our difference from the published value lies inside the margin (*matches*), outside it (*higher*, *lower*), or neither (*inconclusive*). Runs with seeds from 100 on served to choose settings and are left out here. See [What a handful of seeds allows us to say](core/stats.ipynb).
+# Every number here comes from a run record that lies beside the notebooks. An interval is 95 %, over seeds. A verdict is computed from a margin that was fixed before the run: the interval of our difference from the published value lies inside the margin (*matches*), outside it (*higher*, *lower*), or neither (*inconclusive*). Runs with seeds from 100 on are searches, and are left out here. See [What a handful of seeds allows us to say](core/stats.ipynb).
 
 # %%
 #| hide
@@ -24,7 +24,7 @@ def published(paper):
     "The published values that we could read."
     file = runs.NOTEBOOKS/paper/'published.csv'
     return list(csv.DictReader(file.open(encoding='utf-8'))) if file.exists() else []
-kept = {paper: [r for f in sorted((runs.NOTEBOOKS/paper/'records').glob('*.json')) if (r := runs.read_record(f))['seed'] < 100] for paper in papers}
+kept = {paper: [r for r in runs.records(paper, here=False) if r['seed'] < 100] for paper in papers}
 
 # %% [markdown]
 # ## Against the papers
@@ -45,9 +45,10 @@ Markdown('\n'.join(['| paper | setting | method | metric | published | margin | 
 #| echo: false
 #| classes: sortable
 def section(paper):
-    "One table a training notebook."
-    names = sorted({r['notebook'] for r in kept[paper]})
-    return '\n\n'.join(f'### {n}\n\n{summary([r for r in kept[paper] if r["notebook"] == n], list(kept[paper][0]["metrics"])[:3])}' for n in names)
+    "One table a training notebook and data set."
+    groups = {}
+    for r in kept[paper]: groups.setdefault((r['notebook'], r['parameters']['data']), []).append(r)
+    return '\n\n'.join(f'### {n} on {d}\n\n{summary(rs, list(rs[0]["metrics"])[:3])}' for (n, d), rs in sorted(groups.items()))
 Markdown('\n\n'.join(section(p) for p in papers))
 
 

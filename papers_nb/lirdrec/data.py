@@ -16,7 +16,7 @@ from pathlib import Path
 
 import numpy as np
 
-from ..core.data import cache, members
+from ..core.data import _npy, cache, members
 from ..errors import UserError, need
 
 # %% ../../nbs/lirdrec/20_data.ipynb #79df1a8b
@@ -123,6 +123,7 @@ def synthetic(
     user = np.repeat(np.arange(users), many)
     item = np.concatenate([np.argsort(-u)[:n] for u, n in zip(utility, many)])
     keep = k_core(user, item)
+    if not keep.any(): raise UserError(f'users={users}, items={items}: too few for anybody to keep five pairs')
     ids, user = np.unique(user[keep], return_inverse=True)
     kept, item = np.unique(item[keep], return_inverse=True)
     return Interactions('synthetic', user, item, split_per_user(user, rng), {m: x[kept].astype(np.float32) for m, x in features.items()}, len(ids), len(kept))
@@ -142,7 +143,8 @@ def read_interactions(
     user = _whole('user', user)
     if part is None and user.min(initial=0) < 0: raise UserError(f'user ids from {user.min()}: whole numbers from 0 are expected')
     part = split_per_user(user, np.random.default_rng(seed)) if part is None else part
-    return Interactions(name, user, item, part, {m: _array(x) for m, x in features.items()} if isinstance(features, Mapping) else features or {}, *sizes)
+    if isinstance(features, Mapping): features = {m: _npy(x) if isinstance(x, (str, Path)) else x for m, x in features.items()}
+    return Interactions(name, user, item, part, features or {}, *sizes)
 
 def _columns(source):
     "User, item and part, or None for part."
@@ -169,12 +171,6 @@ def _inter(file):
     if wrong := [k for k, r in enumerate(rows, 2) if len(r) != len(names)]: raise UserError(f'{file}, line {wrong[0]}: {len(names)} columns are expected, as in the header')
     try: return {n: np.array([int(r[k]) for r in rows]) for k, n in enumerate(names) if n in ('userID', 'itemID', 'x_label')}
     except ValueError as e: raise UserError(f'{file}: ids and x_label are whole numbers ({e})') from None
-
-def _array(x):
-    "An array, or the content of an .npy file."
-    if not isinstance(x, (str, Path)): return x
-    try: return np.lib.format.open_memmap(x, mode='r')
-    except Exception as e: raise UserError(f'{x} is not a whole .npy file of numbers ({" ".join(str(e).split())})') from None
 
 # %% ../../nbs/lirdrec/20_data.ipynb #dd92415d
 MOVIELENS = 'https://files.grouplens.org/datasets/movielens/ml-latest-small.zip'

@@ -20,7 +20,7 @@ from . import baselines
 from .data import TRAIN, read_interactions
 from .graph import nearest
 from .lirdrec import LIRDRecNet
-from .metrics import Best, top_k
+from .metrics import Best, top_k, unseen
 from .train import fit
 
 # %% ../../nbs/lirdrec/26_recommenders.ipynb #ab398c23
@@ -49,10 +49,9 @@ class Recommender:
         k: int=20, # length of the list
     )->Tensor: # item ids, best first, (B, k)
         "The best items that a user has not taken in training; ties go to the smaller id."
-        scores, (user, item) = self.scores(users).clone(), self.data.pairs(TRAIN)
-        if k > (free := self.data.items - int(np.bincount(user).max())): raise UserError(f'k={k}: some user has only {free} items left to recommend')
-        for row, u in enumerate(torch.as_tensor(users).tolist()): scores[row, item[user == u]] = -torch.inf
-        return top_k(scores, k)
+        left = unseen(self.scores(users), np.asarray(users), self.data)
+        if k > (free := int(left.isfinite().sum(1).min())): raise UserError(f'k={k}: one of these users has only {free} items left to recommend')
+        return top_k(left, k)
 
 # %% ../../nbs/lirdrec/26_recommenders.ipynb #30af2fc9
 class Network(Recommender):

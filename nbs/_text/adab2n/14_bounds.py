@@ -456,7 +456,7 @@ by_batch_norm()
 #| code-fold: true
 #| code-summary: "The claim about the gradient, its routes and its edits"
 T5 = [torch.tensor(a) for a in (x5, g5, w5)]
-claim('adab2n.damped_norm', 'The weighted squared length of the input gradient is $\\frac{\\gamma^2}{s^2}[\\sum g^2/w-G^2-(1+\\epsilon/s^2)H^2]$; the pull adds $p_m^2+4v\\,p_v^2$.', of=damped_norm, source='ours',
+claim('adab2n.damped_norm', 'The weighted squared length of the input gradient is $\\frac{\\gamma^2}{s^2}[\\sum g^2/w-G^2-(1+\\epsilon/s^2)H^2]$; the pull adds $(g^m)^2+4v\\,(g^v)^2$.', of=damped_norm, source='ours',
     checks=[
         Check('trusted implementation', lambda f: f(X[:, 0], X[:, 1], torch.full((40,), 1/40, dtype=X.dtype), 1.7, .3), by_batch_norm, 1e-9, 'float64, values of several thousand; torch batch_norm'),
         Check('trusted implementation', lambda f: f(*T5, eps=0) + .6**2 + 4*v5*.2**2, lambda: (by_autograd(*T5, pull=(.6, -.2))**2/T5[2]).sum(), 1e-11, 'float64; torch autograd, weighted, with a pull'),
@@ -673,7 +673,7 @@ claim('adab2n.risk_bound', 'The mean loss over tasks changes by at most $\\frac\
 # %% [markdown]
 # ### What it does not promise
 #
-# **Points of accuracy.** $\Lambda$ is unknown, other layers change as well, and accuracy is no such loss at all. Two classes with outputs ±0.001, told apart by their sign, and a test that shifts them by 0.002:
+# **Points of accuracy.** $\Lambda$ is unknown, other layers change as well, and accuracy is no such loss at all. Two classes with the outputs -0.001 and 0.001, told apart by their sign, and a test that shifts them by 0.002:
 
 # %%
 y, label = torch.tensor([-.001, .001]), torch.tensor([False, True])

@@ -117,7 +117,7 @@ weighted_norm(x, torch.tensor([.25, .25, .5]), torch.ones(1), torch.zeros(1))
 # %% [markdown]
 # ## The norm, fused
 #
-# The same with one kernel for the output and one for its gradient. Forward: two passes for the statistics of each sample, then torch's batch norm with given statistics. Backward: the four lines of [the derivation](13_gradients.ipynb).
+# The same with one kernel for the output and one for its gradient. Forward: two passes for the statistics of each sample, then torch's batch norm with given statistics. Backward: the closed form of [the derivation](13_gradients.ipynb).
 
 # %%
 #| exports

@@ -59,6 +59,10 @@ class Interval:
         "Upper end."
         return self.mean + self.half
 
+    def tells(self, up: str, down: str, none: str='no difference that these seeds can show')->str:
+        "One of three sentences: above zero, below zero, or zero inside the interval."
+        return up if self.low > 0 else down if self.high < 0 else none
+
     def __str__(self): return f'{self.mean:.1f} ± {self.half:.1f}' if self.n > 1 else f'{self.mean:.1f} (one seed)'
 
 def _interval(mean, values, test, level):
@@ -123,7 +127,9 @@ def welch(
 
 # %%
 theirs = [67.2, 69.9, 66.1, 68.9, 67.5]
-print(paired(ours, theirs), '|', welch(ours, theirs))
+both_ways = paired(ours, theirs), welch(ours, theirs)
+print(*both_ways, sep=' | ')
+[i.tells('more', 'less') for i in both_ways]
 
 
 # %% [markdown]

@@ -51,9 +51,7 @@ Markdown('\n'.join(['| statement | page | checks | edits caught |', '|---|---|--
 longer = {'lr': .005, 'epochs': 100}
 names = {'LIRDRec': {}, 'LIRDRec with item identities': {'ids': True}, 'LIRDRec without the graph of alike items': {'neighbours': 0}, 'LIRDRec, even weights of the branches': {'pwc': 'uniform'},
          'VBPR': {'model': 'vbpr', **longer}, 'LightGCN': {'model': 'lightgcn', **longer}, 'BPR-MF': {'model': 'bprmf', **longer}}
-defaults = {k: p.default for k, p in runs.parameters('lirdrec/train').items()}
-kept = [runs.read_record(f) for f in sorted((runs.NOTEBOOKS/'lirdrec/records').glob('*.json'))]
-by = {n: select(kept, defaults, **asked) for n, asked in names.items()}
+by = {n: select(runs.records('lirdrec', here=False), runs.check('lirdrec/train', {}), **asked) for n, asked in names.items()}
 value = lambda rows, metric: [r['metrics'][metric]['value'] for r in rows.values()]
 
 # %%
@@ -84,8 +82,7 @@ Markdown('\n'.join(['| recommender | seeds | recall@20 [%] | ndcg@20 [%] | recal
 # %%
 #| echo: false
 ids, even = (difference(by[n], by['LIRDRec'], 'recall@20') for n in ('LIRDRec with item identities', 'LIRDRec, even weights of the branches'))
-def tells(i, up, down, none): return up if i.low > 0 else down if i.high < 0 else none
-Markdown(f'Adding identities changes recall by {ids} points: {tells(ids, "they help", "they hurt", "nothing that these seeds can show")}. Even weights of the branches instead of learnt ones change it by {even}: {tells(even, "better", "worse", "nothing that these seeds can show")}. In this set features show nearly everything there is to know; where they do not, identities may be worth more.')
+Markdown(f'Adding identities changes recall by {ids} points: {ids.tells("they help", "they hurt")}. Even weights of the branches instead of learnt ones change it by {even}: {even.tells("better", "worse")}. In this set features show every taste, and only popularity is hidden from them; where more is hidden, identities may be worth more.')
 
 # %% [markdown]
 # ## What the official code does differently

@@ -105,7 +105,7 @@ def hand_over(
 Markdown('\n'.join(['| ω₀ | even in epoch | below 1 % from epoch |', '|---|---|---|', *[f'| {s} | {hand_over(s):.2f} | {next(e for e in range(100) if network_weight(e, s) < .01)} |' for s in (.9, .95, .99)]]))
 
 # %% [markdown]
-# The official code trains for up to a thousand epochs. For nearly all of them the network is switched off.
+# The official code allows a thousand epochs. After a dozen of them the network is switched off.
 
 # %%
 raises(network_weight, 1, start=1.)

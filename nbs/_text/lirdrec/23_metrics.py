@@ -95,6 +95,25 @@ hits = torch.tensor([[i in t for i in row] for row, t in zip(lists.tolist(), tak
 
 # %%
 #| exports
+def unseen(
+    scores: Tensor,     # of all items for some users, (B, n_i)
+    ids: np.ndarray,    # these users, in any order, (B,)
+    data: Interactions, # whose training part is left out
+)->Tensor: # a copy in which what a user took in training has the score -∞
+    "Leave out what was taken in training. Source: MMRec, `utils/topk_evaluator.py`."
+    scores = scores.clone()
+    scores[_places(ids, data, TRAIN, scores.device)] = -torch.inf
+    return scores
+
+def _places(ids, data, part, device):
+    "Row and column of every pair of some users in a table with one row for each of them."
+    user, item = data.pairs(part)
+    order = np.argsort(user, kind='stable')
+    low, high = (np.searchsorted(user, ids, side, sorter=order) for side in ('left', 'right'))
+    rows = np.repeat(np.arange(len(ids)), high - low)
+    within = np.arange(len(rows)) - np.repeat(np.cumsum(high - low) - (high - low), high - low)
+    return tuple(torch.from_numpy(a).to(device) for a in (rows, item[order[low[rows] + within]]))
+
 @torch.no_grad()
 def evaluate(
     scores,             # users (B,) → scores (B, n_i)
@@ -105,29 +124,17 @@ def evaluate(
     device: str='cpu',  # of the scores
 )->dict[str, float]: # as `measures`
     "Rank all items for every user who has something to find. Source: MMRec, `utils/topk_evaluator.py`."
-    (seen_u, seen_i), (want_u, want_i) = (_sorted(*data.pairs(p)) for p in (TRAIN, part))
-    users, all_hits, all_targets = np.unique(want_u), [], []
+    users, all_hits, all_targets = np.unique(data.pairs(part)[0]), [], []
     if not len(users): raise UserError(f'{data.name} has no pairs in part {part}, so there is nothing to find')
     for start in range(0, len(users), batch):
         ids = users[start:start + batch]
-        s = scores(torch.from_numpy(ids).to(device)).clone()
-        s[_places(ids, seen_u, seen_i, device)] = -torch.inf
+        s = unseen(scores(torch.from_numpy(ids).to(device)), ids, data)
         wanted = torch.zeros(s.shape, dtype=torch.bool, device=device)
-        wanted[_places(ids, want_u, want_i, device)] = True
+        wanted[_places(ids, data, part, device)] = True
         all_hits.append(wanted.gather(1, top_k(s, min(max(ks), data.items))))
         all_targets.append(wanted.sum(1))
     return measures(torch.cat(all_hits), torch.cat(all_targets), ks)
 
-def _sorted(user, item):
-    "Pairs in the order of users."
-    order = np.argsort(user, kind='stable')
-    return user[order], item[order]
-
-def _places(ids, user, item, device):
-    "Row and column of every pair of consecutive sorted users."
-    low, high = np.searchsorted(user, ids[0]), np.searchsorted(user, ids[-1], 'right')
-    keep = np.isin(user[low:high], ids)
-    return tuple(torch.from_numpy(a).to(device) for a in (np.searchsorted(ids, user[low:high][keep]), item[low:high][keep]))
 
 
 # %%
