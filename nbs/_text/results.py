@@ -34,8 +34,8 @@ kept = {paper: [r for r in runs.records(paper, here=False) if r['seed'] < 100] f
 #| label: tbl-verdicts
 #| tbl-cap: "Published values in reach, and what our runs of the same setting say."
 #| classes: sortable
-Markdown('\n'.join(['| paper | setting | method | metric | published | margin | source | verdict |', '|---|---|---|---|---|---|---|---|',
-    *[f'| {p} | {r["setting"]} | {r["method"]} | {r["metric"]} | {r["value"]} {r["unit"]} | {r["margin"]} | {r["source"]} | {verdict([], float(r["value"]), float(r["margin"]))} |' for p in papers for r in published(p)]]))
+Markdown('\n'.join(['| paper | setting | method | metric | published | margin | verdict | source |', '|---|---|---|---|---|---|---|---|',
+    *[f'| {p} | {r["setting"]} | {r["method"]} | {r["metric"]} | {r["value"]} {r["unit"]} | {r["margin"]} | {verdict([], float(r["value"]), float(r["margin"]))} | {r["source"]} |' for p in papers for r in published(p)]]))
 
 
 # %% [markdown]

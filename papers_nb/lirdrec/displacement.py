@@ -19,7 +19,7 @@ def triple_gradients(
     q_i: Tensor, q_j: Tensor,# rows of the item taken and of the other, (d,)
     x_i: Tensor, x_j: Tensor,# their features, (D,)
 )->tuple[Tensor, Tensor, Tensor]: # by e_i (d,), by e_j (d,), by W (D, d)
-    "Gradients of BPR for one triple. Source: ours, for Rendle et al. 2009, eq. of the criterion."
+    "Gradients of BPR for one triple. Source: ours, for the loss of Rendle et al. 2009."
     delta = torch.sigmoid(-p @ (q_i - q_j))
     return -delta*p, delta*p, -delta*torch.outer(x_i - x_j, p)
 

@@ -100,4 +100,4 @@ Markdown('\n'.join(['| difference in Class-IL, paired by seed | points | says |'
 #
 # ## Missing
 #
-# The paper's own settings, ResNet-18 on whole image sets: the commands are on [the results page](40_results.ipynb), and no GPU has run them yet. The paper's tables and theorems, which we could not read. And an answer to whether task weights matter where tasks are many: with five of them little weight is lost, with twenty much would be.
+# The paper's own settings, ResNet-18 on whole image sets: the commands are on [the results page](40_results.ipynb), no GPU has run them yet, and a CPU has run one seed of one norm. The paper's tables and theorems, which we could not read. And an answer to whether task weights matter where tasks are many: with five of them little weight is lost, with twenty much would be.
