@@ -10,11 +10,11 @@ from hypothesis import strategies as st
 from papers_nb import lirdrec
 from papers_nb.core.train import Stepper, generator
 from papers_nb.errors import UserError
-from papers_nb.lirdrec.baselines import VBPR, FreeRows
-from papers_nb.lirdrec.data import TEST, TRAIN, VALID, Interactions, k_core, read_interactions, split_per_user, synthetic
+from papers_nb.lirdrec.baselines import BM3, EASE, FREEDOM, VBPR, FreeRows, SumRows
+from papers_nb.lirdrec.data import TEST, TRAIN, VALID, Interactions, checksum, cold_items, k_core, load, read_interactions, split_per_user, strict_cold, synthetic
 from papers_nb.lirdrec.graph import ItemGraph, Propagation, nearest
-from papers_nb.lirdrec.lirdrec import COPIES, Copying, LIRDRecNet
-from papers_nb.lirdrec.metrics import Best, evaluate, ranked, top_k
+from papers_nb.lirdrec.lirdrec import COPIES, Copying, LIRDRecNet, principal
+from papers_nb.lirdrec.metrics import Best, by_degree, evaluate, judge, ranked, ranking, top_k
 from papers_nb.lirdrec.sampling import Negatives
 from papers_nb.lirdrec.train import fit
 from papers_nb.lirdrec.transform import dct_matrix, transform
@@ -90,7 +90,7 @@ def test_neighbours_are_those_of_largest_cosine_and_ties_go_to_the_smaller_id():
     cosine = torch.nn.functional.cosine_similarity(x[:, None], x[None], dim=2)
     assert torch.equal(nearest(x, 4), cosine.argsort(dim=1, descending=True, stable=True)[:, :4])
     assert nearest(torch.ones(5, 2), 3).tolist() == [[0, 1, 2]] * 5
-    rows = ItemGraph(SHOP.features, {"image": .3, "text": .7}, 10)(torch.ones(SHOP.items, 1))
+    rows = ItemGraph(SHOP.features, {"image": .3, "text": .7})(torch.ones(SHOP.items, 1))
     assert torch.allclose(rows, torch.ones(SHOP.items, 1), atol=1e-6)
 
 
@@ -184,8 +184,9 @@ def test_the_best_epoch_is_kept_and_patience_ends():
     assert best.weights["weight"].item() == 1.
 
 
-MODELS = {"lirdrec": lambda: LIRDRecNet(SHOP, 8, 16), "with ids": lambda: LIRDRecNet(SHOP, 8, 16, ids=True), "logit": lambda: LIRDRecNet(SHOP, 8, 16, pwc="logit"),
-          "lightgcn": lambda: FreeRows(SHOP, 8, 2), "bprmf": lambda: FreeRows(SHOP, 8), "vbpr": lambda: VBPR(SHOP, 8)}
+MODELS = {"lirdrec": lambda: LIRDRecNet(SHOP, 8, 16), "with ids": lambda: LIRDRecNet(SHOP, 8, 16, items="both"), "ids alone": lambda: LIRDRecNet(SHOP, 8, 16, items="ids"),
+          "logit": lambda: LIRDRecNet(SHOP, 8, 16, pwc="logit"), "thinned": lambda: LIRDRecNet(SHOP, 8, 16, drop=.3, pca=20), "lightgcn": lambda: FreeRows(SHOP, 8, 2), "bprmf": lambda: FreeRows(SHOP, 8),
+          "vbpr": lambda: VBPR(SHOP, 8), "sum": lambda: SumRows(SHOP, 8), "freedom": lambda: FREEDOM(SHOP, 8, drop=.5), "bm3": lambda: BM3(SHOP, 8)}
 
 
 @pytest.mark.parametrize("name", MODELS)
@@ -193,7 +194,7 @@ def test_every_recommender_learns_and_goes_on_bit_for_bit(name):
     def train(run):
         torch.manual_seed(0)
         net = MODELS[name]()
-        before = ranked(net, SHOP, VALID)["recall@20"]
+        before = judge(ranked(net, SHOP), *SHOP.pairs(VALID))["recall@20"]
         best = Best(net, 20)
         fit(run, net, SHOP, best, lr=.01, batch=256, epochs=12)
         return net, best, before
@@ -214,6 +215,109 @@ def test_a_training_stops_when_it_has_had_enough():
     run, net = Stepper(0), FreeRows(SHOP, 8)
     fit(run, net, SHOP, Best(net, 1), lr=0., batch=1024, epochs=50)
     assert len([r for r in run.metrics if "valid" in r]) == 3, "the first epoch is the best, and two more are as good"
+
+
+def test_a_thinned_graph_has_the_asked_pairs_scaled_by_its_own_degrees():
+    user, item = SHOP.pairs(TRAIN)
+    graph = Propagation(user, item, SHOP.users, SHOP.items, layers=1, drop=.8)
+    graph.thin(generator(0, "graph", 1))
+    r = graph.thinned[0].to_dense()
+    kept = r.nonzero()
+    assert len(kept) == int(len(user) * .2) and set(map(tuple, kept.tolist())) <= set(zip(user.tolist(), item.tolist()))
+    du, di = (r > 0).sum(1), (r > 0).sum(0)
+    assert torch.allclose(r[kept[:, 0], kept[:, 1]], (du[kept[:, 0]] * di[kept[:, 1]]).float().rsqrt(), atol=1e-5)
+    ones = torch.ones(SHOP.users, 1), torch.ones(SHOP.items, 1)
+    thin, full = graph(*ones), graph.eval()(*ones)
+    assert not torch.allclose(thin[0], full[0]) and torch.equal(full[0], Propagation(user, item, SHOP.users, SHOP.items, layers=1)(*ones)[0])
+
+
+def test_pairs_of_small_degree_survive_thinning_more_often():
+    user, item = SHOP.pairs(TRAIN)
+    graph, counts = Propagation(user, item, SHOP.users, SHOP.items, drop=.5), np.zeros((SHOP.users, SHOP.items))
+    for k in range(200):
+        graph.thin(generator(0, "graph", k))
+        counts += (graph.thinned[0].to_dense() > 0).numpy()
+    degree = np.bincount(user)[user] * np.bincount(item)[item]
+    few, many = (counts[user[rows], item[rows]].mean() / 200 for rows in (degree <= np.quantile(degree, .2), degree >= np.quantile(degree, .8)))
+    assert few > .6 and many < .4
+
+
+def test_principal_directions_keep_inner_products_as_svd_does():
+    x = torch.randn(40, 12) @ torch.randn(12, 12) + 5
+    u, s, _ = torch.linalg.svd(x.double() - x.double().mean(0), full_matrices=False)
+    for k in (3, 12):
+        assert torch.allclose(principal(x.double(), k) @ principal(x.double(), k).T, (u[:, :k] * s[:k].square()) @ u[:, :k].T, atol=1e-8)
+    with pytest.raises(UserError, match="1 to 12"):
+        principal(x, 13)
+
+
+def test_the_sum_of_rows_and_features_obeys_the_law_under_plain_descent_and_not_under_adam():
+    found = {}
+    for name, lr in (("sgd", 1.), ("adam", .01)):
+        torch.manual_seed(0)
+        net = SumRows(SHOP, 8, scale=1.).double()
+        run = Breaking()
+        fit(run, net, SHOP, Best(net, 20), lr=lr, batch=256, epochs=4, optimizer=name)
+        found[name] = run.metrics[-1]
+    assert found["sgd"]["law"] < 1e-12 and found["adam"]["law"] > .1
+    x, moved = net.x, net.items.detach() - net.items_first
+    assert found["adam"]["displacement"] == pytest.approx(((x @ (net.map.detach() - net.map_first)).norm() / moved.norm()).item())
+
+
+def test_free_rows_alone_see_no_features_and_features_alone_no_rows():
+    for items, gone in (("ids", "encoders"), ("features", "ids")):
+        net = LIRDRecNet(SHOP, 8, 16, items=items)
+        assert not any(n.startswith(gone) for n, _ in net.named_parameters())
+    net = LIRDRecNet(SHOP, 8, 16, items="ids", neighbours=0)
+    before = net()[1]
+    for m in net.branches:
+        setattr(net, f"x_{m}", torch.randn_like(getattr(net, f"x_{m}")))
+    assert torch.equal(before, net()[1])
+    with pytest.raises(UserError, match="items='rows': one of features, ids, both"):
+        LIRDRecNet(SHOP, 8, 16, items="rows")
+
+
+def test_targets_of_bm3_are_not_trained_and_its_loss_draws_from_its_generator():
+    torch.manual_seed(0)
+    net, pairs = BM3(SHOP, 8), torch.arange(20)
+    a, b, c = (net.loss(pairs, pairs, pairs, torch.Generator().manual_seed(k)) for k in (0, 0, 1))
+    assert a == b and a != c
+    net.dropout = 0.
+    u, i = net.rows()
+    cos = torch.nn.functional.cosine_similarity
+    shown = {m: net.maps[m](x[pairs]) for m, x in net.x.items()}
+    expected = 2 - cos(net.predict(u[pairs]), i[pairs]).mean() - cos(net.predict(i[pairs]), u[pairs]).mean() + .1 * (u.norm() + i.norm()) / SHOP.items
+    expected += 2 * sum(2 - cos(net.predict(f), i[pairs]).mean() - cos(net.predict(f), f).mean() for f in shown.values())
+    assert net.loss(pairs, pairs, pairs, torch.Generator()).item() == pytest.approx(expected.item(), rel=1e-5)
+
+
+def test_strictly_cold_items_occur_in_the_test_part_alone_and_compete_among_themselves():
+    shop = strict_cold(SHOP, .25, seed=3)
+    cold = cold_items(shop)
+    assert cold.sum() == round(.25 * SHOP.items) and not cold[shop.pairs(TRAIN)[1]].any() and not cold[shop.pairs(VALID)[1]].any()
+    net = LIRDRecNet(shop, 8, 16)
+    lists = ranked(net, shop, among=cold)
+    assert cold[lists].all()
+    user, item = (a[cold[shop.pairs(TEST)[1]]] for a in shop.pairs(TEST))
+    u, i = net.eval()()
+    s = (u @ i.T)[:, torch.from_numpy(cold)].argsort(dim=1, descending=True)[:, :20]
+    best, want = np.flatnonzero(cold)[s], {}
+    for a, b in zip(user, item):
+        want.setdefault(a, set()).add(b)
+    assert judge(lists, user, item)["recall@20"] == pytest.approx(np.mean([len(t & set(best[a])) / len(t) for a, t in want.items()]))
+    with pytest.raises(UserError, match="cold=1"):
+        strict_cold(SHOP, 1.)
+
+
+def test_groups_by_degree_cover_all_pairs_and_each_is_judged_alone():
+    scores = torch.randn(SHOP.users, SHOP.items, generator=torch.Generator().manual_seed(0))
+    lists = ranking(lambda users: scores[users], SHOP)
+    found, degree = by_degree(lists, SHOP), np.bincount(SHOP.pairs(TRAIN)[0])
+    user, item = SHOP.pairs(TEST)
+    rows = (degree[user] >= 4) & (degree[user] <= 5)
+    assert found["users 4 to 5"] == judge(lists, user[rows], item[rows], (20,))["recall@20"]
+    low, high = min(v for k, v in found.items() if k.startswith("users")), max(v for k, v in found.items() if k.startswith("users"))
+    assert low <= judge(lists, user, item, (20,))["recall@20"] <= high
 
 
 # ---- what an importer meets ----
@@ -247,6 +351,75 @@ def test_a_malformed_set_is_refused_in_one_line(tmp_path, make, words):
     assert "\n" not in str(e.value)
 
 
+def mmrec_folder(cache, name="baby", stem="baby"):
+    """A supplied set in MMRec's format, tiny."""
+    (cache / name).mkdir()
+    write_inter(cache / name / f"{stem}.inter")
+    for m, x in SHOP.features.items():
+        np.save(cache / name / f"{m}_feat.npy", x.astype("f8" if m == "image" else "f4"))
+    return cache / name
+
+
+@pytest.mark.parametrize("name,stem", [("baby", "baby"), ("electronics", "elec"), ("microlens", "microlens")])
+def test_a_supplied_set_is_read_and_what_is_other_than_known_is_said(tmp_path, monkeypatch, capsys, name, stem):
+    monkeypatch.setenv("PAPERS_NB_CACHE", str(tmp_path))
+    folder = mmrec_folder(tmp_path, name, stem)
+    shop, said = load(name), capsys.readouterr().out
+    assert shop.content == SHOP.content and all(np.allclose(shop.features[m], x) and shop.features[m].dtype == np.float32 for m, x in SHOP.features.items())
+    assert f"{stem}.inter" in said and "other than known" in said and "cast to float32" in said and "other than known" in checksum(name)
+    before = checksum(name)
+    np.save(folder / "text_feat.npy", SHOP.features["text"] + 1)
+    assert checksum(name) != before
+    net = LIRDRecNet(shop, 8, 16)
+    assert torch.isfinite(net()[1]).all()
+
+
+def test_the_known_files_are_not_remarked_upon(tmp_path, monkeypatch):
+    import hashlib
+
+    from papers_nb.lirdrec import data
+    monkeypatch.setenv("PAPERS_NB_CACHE", str(tmp_path))
+    folder = mmrec_folder(tmp_path)
+    monkeypatch.setattr(data, "KNOWN", {f"baby/{f.name}": hashlib.sha256(f.read_bytes()).hexdigest()[:8] for f in folder.iterdir()})
+    assert len(checksum("baby")) == 16
+
+
+def test_interactions_alone_serve_what_needs_no_features(tmp_path, monkeypatch):
+    monkeypatch.setenv("PAPERS_NB_CACHE", str(tmp_path))
+    (tmp_path / "baby").mkdir()
+    np.savez(tmp_path / "baby/pairs.npz", user=SHOP.user.astype("u2"), item=SHOP.item.astype("u2"), split=SHOP.part.astype("u1"), n_users=SHOP.users)
+    shop = load("baby")
+    assert shop.content == SHOP.content and not shop.features and "(" not in checksum("baby")
+    FreeRows(shop, 8)
+    for make in (LIRDRecNet, VBPR, FREEDOM, BM3, SumRows):
+        with pytest.raises(UserError, match="baby has no features"):
+            make(shop)
+
+
+@pytest.mark.parametrize("spoil,words", [
+    (lambda f: (f / "baby.inter").unlink(), "has neither baby.inter nor an .npz file"), (lambda f: np.save(f / "text_feat.npy", SHOP.features["text"][:-1]), f"{SHOP.items - 1} rows for {SHOP.items} items|item ids"),
+    (lambda f: np.save(f / "image_feat.npy", np.full((SHOP.items, 4), np.nan)), "not finite"), (lambda f: (f / "image_feat.npy").write_bytes(b"no numbers"), r"not a whole \.npy"),
+    (lambda f: np.save(f / "text_feat.npy", np.array([{}] * SHOP.items), allow_pickle=True), r"not a whole \.npy"), (lambda f: (f / "baby.inter").write_text("userID\titemID\n1\tx\n"), "whole numbers"),
+    (lambda f: (f / "baby.inter").write_text(""), "no column 'userID'")])
+def test_a_malformed_supplied_set_is_refused_in_one_line(tmp_path, monkeypatch, spoil, words):
+    monkeypatch.setenv("PAPERS_NB_CACHE", str(tmp_path))
+    spoil(mmrec_folder(tmp_path))
+    with pytest.raises(UserError, match=words) as e:
+        load("baby")
+    assert "\n" not in str(e.value)
+
+
+def test_the_linear_model_is_the_least_squares_one_without_its_diagonal():
+    model, r = EASE(SHOP, reg=50.), torch.zeros(SHOP.users, SHOP.items, dtype=torch.float64)
+    r[SHOP.pairs(TRAIN)] = 1.
+    for i in range(0, SHOP.items, 17):
+        others = [k for k in range(SHOP.items) if k != i]
+        a, y = r[:, others], r[:, i]
+        column = torch.linalg.solve(a.T @ a + 50 * torch.eye(len(others), dtype=torch.float64), a.T @ y)
+        assert torch.allclose(model.b[others, i], column, atol=1e-9) and model.b[i, i].abs() < 1e-12
+    assert torch.allclose(model.scores(torch.tensor([3, 1])), r[[3, 1]] @ model.b)
+
+
 def test_a_training_that_diverges_and_a_part_without_pairs_are_refused():
     with pytest.raises(UserError, match="no longer finite"):
         lirdrec.BPRMF(lr=1e30, epochs=3).fit(SHOP)
@@ -261,7 +434,7 @@ def test_a_pickled_feature_file_is_refused(tmp_path):
 
 
 @pytest.mark.parametrize("make", [lambda: lirdrec.LIRDRec(epochs=8, lr=.01, batch=256, dim=16, hidden=32), lambda: lirdrec.LightGCN(epochs=8, lr=.02, batch=256), lambda: lirdrec.BPRMF(epochs=40, lr=.02, batch=256),
-    lambda: lirdrec.VBPR(epochs=8, lr=.01, batch=256), lirdrec.ItemKNN, lirdrec.EASE, lirdrec.Popularity])
+    lambda: lirdrec.VBPR(epochs=8, lr=.01, batch=256), lambda: lirdrec.FREEDOM(epochs=8, lr=.01, batch=256), lambda: lirdrec.BM3(epochs=8, lr=.01, batch=256), lirdrec.ItemKNN, lirdrec.EASE, lirdrec.Popularity])
 def test_every_recommender_learns_what_was_taken_and_never_repeats_it(make):
     model = make().fit(SHOP)
     user, item = (torch.from_numpy(a) for a in SHOP.pairs(TRAIN))

@@ -9,39 +9,45 @@ __all__ = ['fit']
 
 # %% ../../nbs/lirdrec/31_train.ipynb #32d8baaa
 import torch
-from torch import nn
 
 from ..core.train import generator
-from .data import TRAIN, VALID, Interactions
-from .metrics import Best, ranked
+from ..errors import UserError
+from .data import TEST, TRAIN, VALID, Interactions
+from .graph import GraphNet
+from .metrics import Best, judge, ranked
 from .sampling import Negatives
 
 # %% ../../nbs/lirdrec/31_train.ipynb #0754abfc
 def fit(
     run,                # a run or a Stepper
-    net: nn.Module,     # trained in place
+    net: GraphNet,      # trained in place
     data: Interactions, # pairs of all parts
     best: Best,         # keeps the best weights
-    lr: float=1e-3,     # of Adam
+    lr: float=1e-3,     # learning rate
     batch: int=2048,    # pairs a step
     epochs: int=40,     # at most
+    optimizer: str='adam', # or sgd, without momentum
 ):
     "Train by triples, rank the validation part after every epoch, stop when it no longer gets better. Source: Rendle et al. 2009; MMRec, `common/trainer.py`."
-    opt = torch.optim.Adam(net.parameters(), lr)
+    if not (data.part == VALID).any(): raise UserError(f'{data.name} has no pairs in part {VALID}, by which the epoch is chosen')
+    opt = {'adam': torch.optim.Adam, 'sgd': torch.optim.SGD}[optimizer](net.parameters(), lr)
     user, item = (torch.from_numpy(a).to(run.device) for a in data.pairs(TRAIN))
     negatives, per_epoch, drawn = Negatives(user, item), -(-len(user)//batch), None
     for step in run.steps(per_epoch*epochs, {'net': net, 'opt': opt, 'best': best}):
         epoch, i = divmod(step, per_epoch)
         if i == 0: net.start_epoch(epoch + 1)
-        if epoch != drawn: order, drawn = torch.randperm(len(user), generator=generator(run.seed, 'order', epoch)), epoch
-        rows = order[i*batch:(i + 1)*batch].to(run.device)
+        if epoch != drawn:
+            order, drawn = torch.randperm(len(user), generator=generator(run.seed, 'order', epoch)), epoch
+            net.redraw(generator(run.seed, 'graph', epoch))
+        rows, draws = order[i*batch:(i + 1)*batch].to(run.device), generator(run.seed, 'negatives', step)
         net.train()
-        cost = net.loss(user[rows], item[rows], negatives.draw(user[rows], generator(run.seed, 'negatives', step)))
+        cost = net.loss(user[rows], item[rows], negatives.draw(user[rows], draws), draws)
         opt.zero_grad()
         cost.backward()
+        row = {'loss': cost.item()} | {f'gradient_{n}': p.grad.norm().item() for n, p in net.watched().items()}
         opt.step()
-        row = {'loss': cost.item()}
         if i + 1 == per_epoch:
-            row['valid'] = ranked(net, data, VALID)['recall@20']
+            lists = ranked(net, data)
+            row |= {n: judge(lists, *data.pairs(p), (20,))['recall@20'] for n, p in (('valid', VALID), ('test', TEST)) if (data.part == p).any()} | net.seen()
             if best.update(row['valid']): run.enough()
         run.log(**row)

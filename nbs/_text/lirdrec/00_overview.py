@@ -82,7 +82,7 @@ Markdown('\n'.join(['| recommender | seeds | recall@20 [%] | ndcg@20 [%] | recal
 # %%
 #| echo: false
 ids, even = (difference(by[n], by['LIRDRec'], 'recall@20') for n in ('LIRDRec with item identities', 'LIRDRec, even weights of the branches'))
-Markdown(f'Adding identities changes recall by {ids} points: {ids.tells("they help", "they hurt")}. Even weights of the branches instead of learnt ones change it by {even}: {even.tells("better", "worse")}. In this set features show every taste, and only popularity is hidden from them; where more is hidden, identities may be worth more.')
+Markdown(f'Adding identities changes recall by {ids} points: {ids.tells("they help", "they hurt")}. Even weights of the branches instead of learnt ones change it by {even}: {even.tells("better", "worse")}. In this set features show every taste, if noisily, and only popularity is hidden from them; where more is hidden, identities may be worth more.')
 
 # %% [markdown]
 # ## What the official code does differently

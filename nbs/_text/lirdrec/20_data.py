@@ -18,6 +18,7 @@
 import csv, hashlib, io, re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -306,32 +307,113 @@ def _movie_features(rows):
 
 
 # %% [markdown]
+# ## The sets of the paper
+#
+# Baby, Sports, Clothing and Electronics (Amazon 2014, prepared by MMRec) and MicroLens cannot be given away: their licence is unknown, or forbids it. Put MMRec's files into a folder of the cache with the name of the set: `baby/baby.inter`, `baby/image_feat.npy`, `baby/text_feat.npy`. Interactions alone are enough for recommenders without features, also as one `.npz` file with `user`, `item` and `split`. Where we know the checksum of a file that others have used, another one is said, and stays in the record of every run.
+
+# %%
+#| exports
+SUPPLIED = {'baby': 'baby', 'sports': 'sports', 'clothing': 'clothing', 'electronics': 'elec', 'microlens': 'microlens'} # set → stem of its .inter file
+KNOWN = { # SHA-256, as a third party found them in 2026; beginnings where no more is known
+    'baby/baby.inter': 'e0abb033ea5cc538bb2becd8c3dc50b619f28f7974ba61f5ed11ce27cf405940',
+    'baby/image_feat.npy': '36c3be592b98506189a7d5de71b21577cf626f0293b539d861534673b3e9fd70',
+    'baby/text_feat.npy': '6667f2ad655c9ecc97cb3383f58988864ef51ec0b39c158b15986c66769f2dc4',
+    'sports/sports.inter': 'b8a43979c7984a01a8ab9713ea29a3cf13a65b1784dbadc2162fa932daf1c6a0',
+    'sports/text_feat.npy': '27d6087f0d8644b8245c60052425530c6446dffe61024b8126db0009ad94de84',
+    'clothing/clothing.inter': '1d142e4d14079cc509ac2003978eb945f7759d8875d003345cbc863dc303235a',
+    'clothing/text_feat.npy': '17d9e036514283fb0a0dda71789fe56d0c128b60d8f350e7b7ab83ac4c5960dd',
+    'electronics/elec.inter': '3586c6ab2d4b2a7a0f69c5f6149dbdf7a229a092c37cfee1244f49734afa8fb5',
+    'microlens/microlens.inter': 'bdc0bda6', 'microlens/image_feat.npy': '39de7154', 'microlens/text_feat.npy': '40d087f7'}
+
+def _supplied(name):
+    "The files of a set in the cache: that of the interactions, then those of the features."
+    folder, stem = cache()/name, SUPPLIED[name]
+    pairs = [f for f in (folder/f'{stem}.inter', *sorted(folder.glob('*.npz'))) if f.exists()][:1]
+    if not pairs: raise UserError(f'{folder} has neither {stem}.inter nor an .npz file of interactions; put the files of MMRec there: {stem}.inter, image_feat.npy, text_feat.npy')
+    return [*pairs, *(f for f in (folder/'image_feat.npy', folder/'text_feat.npy') if f.exists())]
+
+@lru_cache
+def _sum(file, changed):
+    "SHA-256 of a file, read once as long as it does not change."
+    with file.open('rb') as f: return hashlib.file_digest(f, 'sha256').hexdigest()
+
+def supplied(
+    name: str, # one of SUPPLIED
+)->Interactions:
+    "A set whose files the user has put into the cache; raises `UserError` for missing and malformed ones. Source: file formats of MMRec."
+    if '(' in (known := identity(name)): print(f'{name}: {known.split("(")[1][:-1]}')
+    pairs, *features = _supplied(name)
+    found = read_interactions(pairs, {f.name.split('_')[0]: f for f in features})
+    return Interactions(name, found.user, found.item, found.part, found.features, found.users, found.items)
+
+def identity(
+    name: str, # one of SUPPLIED
+)->str: # 16 hex digits over all files, then those whose checksum is not the known one
+    "What a run stores as the identity of a supplied set. Source: ours."
+    sums = {f'{name}/{f.name}': _sum(f, f.stat().st_mtime_ns) for f in _supplied(name)}
+    other = [f.split('/')[1] for f, s in sums.items() if not s.startswith(KNOWN.get(f, ''))]
+    return hashlib.sha256(' '.join(sums.values()).encode()).hexdigest()[:16] + (f' ({", ".join(other)} other than known)' if other else '')
+
+
+# %% [markdown]
+# ## Items nobody has taken yet
+#
+# In a strictly cold set some items are moved out of training and validation with all their pairs: whoever recommends them knows nothing but their features. Users whom that leaves without a training pair are left out.
+
+# %%
+#| exports
+def strict_cold(
+    data: Interactions, # any set
+    share: float=.2,    # of the items that become cold
+    seed: int=0,        # draws them
+)->Interactions: # all pairs of the cold items are in its test part
+    "A set in which some items occur in no training pair. Source: ours; the paper's protocol is not known to us."
+    if not 0 < share < 1: raise UserError(f'cold={share}: a share above 0 and below 1')
+    cold = np.zeros(data.items, bool)
+    cold[np.random.default_rng(seed).permutation(data.items)[:round(share*data.items)]] = True
+    part = np.where(cold[data.item], TEST, data.part)
+    keep = np.isin(data.user, data.user[part == TRAIN])
+    return Interactions(data.name, np.unique(data.user[keep], return_inverse=True)[1], data.item[keep], part[keep], data.features, items=data.items)
+
+def cold_items(data: Interactions)->np.ndarray: # bool (n_i,)
+    "Items without a training pair."
+    return np.bincount(data.pairs(TRAIN)[1], minlength=data.items) == 0
+
+
+# %%
+colder = strict_cold(made)
+int(cold_items(colder).sum()), [len(colder.pairs(p)[0]) for p in (TRAIN, VALID, TEST)]
+
+
+# %% [markdown]
 # ## By name
 
 # %%
 #| exports
-SETS = ('synthetic', 'movielens-small')
+SETS = ('synthetic', 'movielens-small', *SUPPLIED)
 
 def load(
     name: str,    # one of SETS
-    seed: int=0,  # of what is drawn; MovieLens is the same for every seed
+    seed: int=0,  # of what is drawn; a real set is the same for every seed
+    hidden: float=0., # synthetic: weight of a taste that no feature shows
 )->Interactions:
     "A set by name; raises `UserError` listing those that exist."
     if name not in SETS: raise UserError(f'no data set {name!r}; there are {", ".join(SETS)}')
-    return synthetic(seed) if name == 'synthetic' else movielens()
+    if hidden and name != 'synthetic': raise UserError(f'hidden={hidden}: only the made-up set has a hidden taste')
+    return synthetic(seed, hidden=hidden) if name == 'synthetic' else movielens() if name == 'movielens-small' else supplied(name)
 
 def checksum(
     name: str, # one of SETS
-)->str: # 16 hex digits
+)->str: # 16 hex digits; for a supplied set also what is other than known
     "What a run stores as the identity of its data; a set that is drawn is known by its first draw. Source: ours."
-    return MOVIELENS_CORE[:16] if name == 'movielens-small' else load(name).content[:16]
+    return identity(name) if name in SUPPLIED else MOVIELENS_CORE[:16] if name == 'movielens-small' else load(name).content[:16]
 
 
 # %%
 checksum('synthetic'), checksum('movielens-small')
 
 # %%
-raises(load, 'netflix')
+raises(load, 'netflix'), raises(load, 'movielens-small', hidden=1.)
 
 # %% [markdown]
 # ## Where it lives

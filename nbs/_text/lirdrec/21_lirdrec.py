@@ -18,11 +18,11 @@
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import logsigmoid, normalize
+from torch.nn.functional import normalize
 
 from papers_nb.errors import UserError
-from papers_nb.lirdrec.data import TRAIN, Interactions
-from papers_nb.lirdrec.graph import ItemGraph, Propagation
+from papers_nb.lirdrec.data import Interactions
+from papers_nb.lirdrec.graph import GraphNet, ItemGraph, bpr
 from papers_nb.lirdrec.transform import transform
 
 # %%
@@ -95,6 +95,10 @@ class Copying(nn.Module):
         if self.training: self.last.copy_((logits if self.kind == 'logit' else weights).detach())
         return weights
 
+    def used(self)->Tensor: # (n_u, M)
+        "The weights of the last training batch."
+        return self.last.softmax(1) if self.kind == 'logit' else self.last
+
 
 # %% [markdown]
 # How ω falls, from 0.9 with base 0.9:
@@ -123,34 +127,46 @@ found
 
 # %%
 #| exports
-class LIRDRecNet(nn.Module):
+ITEMS = ('features', 'ids', 'both')
+
+def principal(
+    x: Tensor, # (n, D)
+    k: int,    # 1 to D
+)->Tensor: # (n, k), in x's type
+    "Coordinates along the k directions of largest variance, by the eigenvectors of the covariance. Source: ours; the paper has no such option."
+    if not 1 <= k <= min(x.shape): raise UserError(f'pca={k}: 1 to {min(x.shape)}, what features of shape {tuple(x.shape)} can fill')
+    centred = x.double() - x.double().mean(0)
+    return (centred @ torch.linalg.eigh(centred.T @ centred)[1].flip(1)[:, :k]).to(x.dtype)
+
+class LIRDRecNet(GraphNet):
     "Items from features only, users from three free tables. Source: Zhou et al. 2025; official code, `src/models/lirdrec.py`."
     def __init__(self,
         data: Interactions, # whose training pairs and features are used
         dim: int=64,        # d
         hidden: int=256,    # of the encoders
         layers: int=2,      # L, of the graph of users and items
-        shares: dict|None=None, # modality → share in the item graph; if None one tenth for `image`, or else for the first, and the rest for the others
+        shares: dict|None=None, # as `ItemGraph` takes them
         neighbours: int=10, # of the item graph; 0: none
         pwc: str='code',    # one of COPIES
         decay_weight: float=.9, # ω_0
         decay_base: float=.9,   # β
         dct: str='1d',      # one of TRANSFORMS, for the shared branch
         reg: float=1e-4,    # λ
-        ids: bool=False,    # add a free row to every item: what the paper leaves out
+        items: str='features', # one of ITEMS: what a row of an item is made of; the paper leaves free rows out
+        drop: float=0.,     # ρ, share of the pairs left out of an epoch's training graph
+        pca: int=0,         # keep that many directions of each modality before the encoders; 0: all
     ):
-        super().__init__()
+        super().__init__(data, layers, drop=drop)
+        if items not in ITEMS: raise UserError(f'items={items!r}: one of {", ".join(ITEMS)}')
         if not data.features: raise UserError(f'{data.name} has no features, and LIRDRec knows items by nothing else')
         features = {m: torch.from_numpy(np.asarray(x, dtype=np.float32)) for m, x in data.features.items()}
+        if pca: features = {m: principal(x, min(pca, *x.shape)) for m, x in features.items()}
         features['shared'] = torch.cat([transform(x, dct) for x in features.values()], 1)
         for m, x in features.items(): self.register_buffer(f'x_{m}', x, persistent=False)
         self.branches, self.reg = list(features), reg
-        self.encoders = nn.ModuleDict({m: nn.Sequential(nn.Linear(x.shape[1], hidden), nn.LeakyReLU(), nn.Linear(hidden, dim, bias=False)) for m, x in features.items()})
+        self.encoders = nn.ModuleDict({m: nn.Sequential(nn.Linear(x.shape[1], hidden), nn.LeakyReLU(), nn.Linear(hidden, dim, bias=False)) for m, x in features.items() if items != 'ids'})
         self.tables = nn.ParameterDict({m: nn.Parameter(nn.init.xavier_normal_(torch.empty(data.users, dim))) for m in features})
-        self.ids = nn.ParameterDict({m: nn.Parameter(nn.init.xavier_normal_(torch.empty(data.items, dim))) for m in features}) if ids else {}
-        self.graph = Propagation(*data.pairs(TRAIN), data.users, data.items, layers)
-        image, rest = next((m for m in data.features if m == 'image'), next(iter(data.features))), len(data.features) - 1
-        shares = shares or {m: 1. if not rest else .1 if m == image else .9/rest for m in data.features}
+        self.ids = nn.ParameterDict({m: nn.Parameter(nn.init.xavier_normal_(torch.empty(data.items, dim))) for m in features if items != 'features'})
         self.alike = ItemGraph(data.features, shares, neighbours) if neighbours else None
         self.copying = Copying(data.users, len(features), dim, pwc, decay_weight, decay_base)
 
@@ -158,9 +174,19 @@ class LIRDRecNet(nn.Module):
         "Once before the first batch of every epoch, counted from 1."
         self.copying.start_epoch(epoch)
 
+    def seen(self)->dict: # ω, and over users the mean and standard deviation of the weight of each branch
+        "What a training notes after an epoch."
+        used = self.copying.used()
+        return {'mix': self.copying.mix.item(), 'weights': used.mean(0).tolist(), 'spread': used.std(0).tolist()}
+
+    def _made(self, m):
+        "Rows of the items in a branch, (n_i, d)."
+        made = [self.encoders[m](getattr(self, f'x_{m}'))] if m in self.encoders else []
+        return sum(made + ([self.ids[m]] if m in self.ids else []))
+
     def forward(self)->tuple[Tensor, Tensor]: # users (n_u, M d), items (n_i, M d)
         "Representations of all users and items; the score is their product."
-        made = {m: self.encoders[m](getattr(self, f'x_{m}')) + (self.ids[m] if self.ids else 0.) for m in self.branches}
+        made = {m: self._made(m) for m in self.branches}
         u, i = self.graph(*(torch.cat([normalize(t[m], dim=1) for m in self.branches], 1) for t in (self.tables, made)))
         rows = u.chunk(len(self.branches), 1)
         weights = self.copying(rows)
@@ -169,11 +195,11 @@ class LIRDRecNet(nn.Module):
 
     def loss(self,
         user: Tensor, item: Tensor, other: Tensor, # users, items they took, items drawn, (B,) each
+        draws: torch.Generator|None=None, # not needed
     )->Tensor: # scalar
         "BPR and the mean square of all representations."
         u, i = self()
-        wins = (u[user]*(i[item] - i[other])).sum(1)
-        return -logsigmoid(wins).mean() + self.reg*(u.square().mean() + i.square().mean())
+        return bpr(u[user], i[item], i[other]) + self.reg*(u.square().mean() + i.square().mean())
 
 
 # %% [markdown]

@@ -22,6 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from papers_nb.errors import UserError
+from papers_nb.lirdrec.data import TRAIN, Interactions
 from papers_nb.lirdrec.metrics import top_k
 
 # %%
@@ -60,39 +61,60 @@ def csr(
     "A sparse matrix from its entries; equal places are added up."
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')
-        return torch.sparse_coo_tensor(torch.stack([rows, columns]), values, shape).coalesce().to_sparse_csr()
+        return torch.sparse_coo_tensor(torch.stack([torch.as_tensor(rows), torch.as_tensor(columns)]), values, shape).coalesce().to_sparse_csr()
 
 class Propagation(nn.Module):
-    "Sums of rows over the graph of users and items. Source: He et al. 2020 (LightGCN); official code, `src/models/lirdrec.py`."
+    "Sums of rows over the graph of users and items, thinned in training if asked. Source: He et al. 2020 (LightGCN); official code, `src/models/lirdrec.py`."
     def __init__(self,
         user, item,         # training pairs, int64 (N,) each
         users: int,         # n_u
         items: int,         # n_i
         layers: int=2,      # L
         mean: bool=False,   # divide by L + 1, as LightGCN does
+        drop: float=0.,     # ρ, share of the pairs left out of an epoch's training graph
     ):
         super().__init__()
         if layers < 0: raise UserError(f'layers={layers}: at least 0')
-        user, item = torch.as_tensor(user), torch.as_tensor(item)
-        du, di = (torch.bincount(t, minlength=n).double() + 1e-7 for t, n in ((user, users), (item, items)))
-        values = (du[user]*di[item]).rsqrt().float()
-        self.layers, self.scale = layers, 1/(layers + 1) if mean else 1.
-        self.register_buffer('r', csr(user, item, values, (users, items)), persistent=False)
-        self.register_buffer('r_t', csr(item, user, values, (items, users)), persistent=False)
+        if not 0 <= drop < 1: raise UserError(f'drop={drop}: at least 0 and below 1')
+        self.pairs, self.shape = (torch.as_tensor(user), torch.as_tensor(item)), (users, items)
+        self.layers, self.scale, self.drop = layers, 1/(layers + 1) if mean else 1., drop
+        for name, x in zip(('r', 'r_t'), self._scaled(*self.pairs)): self.register_buffer(name, x, persistent=False)
+        self.thinned = None
+
+    def _values(self, user, item):
+        "One over the root of both degrees, for every pair."
+        du, di = (torch.bincount(t, minlength=n).double() + 1e-7 for t, n in zip((user, item), self.shape))
+        return (du[user]*di[item]).rsqrt().float()
+
+    def _scaled(self, user, item):
+        "The scaled matrix of some pairs and its transpose."
+        values = self._values(user, item)
+        return csr(user, item, values, self.shape), csr(item, user, values, self.shape[::-1])
+
+    def thin(self,
+        draws: torch.Generator, # on the CPU
+    ):
+        "Draw the pairs that the next epoch trains on, those of small degree more often."
+        if not self.drop: return
+        kept = torch.multinomial(self._values(*self.pairs), int(len(self.pairs[0])*(1 - self.drop) + 1e-9), generator=draws)
+        self.thinned = tuple(x.to(self.r.device) for x in self._scaled(*(p[kept] for p in self.pairs)))
 
     def forward(self,
         u: Tensor, # rows of the users, (n_u, d)
         i: Tensor, # rows of the items, (n_i, d)
     )->tuple[Tensor, Tensor]: # the same shapes
         "Sum over 0 to L layers; a row without neighbours stays as it is."
+        r, r_t = self.thinned if self.training and self.thinned else (self.r, self.r_t)
         sums, now = [u, i], (u, i)
         for _ in range(self.layers):
-            now = SparseProduct.apply(self.r, self.r_t, now[1]), SparseProduct.apply(self.r_t, self.r, now[0])
+            now = SparseProduct.apply(r, r_t, now[1]), SparseProduct.apply(r_t, r, now[0])
             sums = [s + n for s, n in zip(sums, now)]
         return tuple(s*self.scale for s in sums)
 
 
 # %% [markdown]
+# With `drop` each epoch trains on a part of the pairs, drawn anew with odds of one over the root of both degrees, so that the crowded ones are thinned most.
+#
 # Two users, three items; both users took item 1, nobody took item 2:
 
 # %%
@@ -105,6 +127,48 @@ u.flatten(), i.flatten()
 
 # %%
 1/2 + 10/2**.5
+
+
+# %% [markdown]
+# ## What every network here has
+#
+# The training asks every recommender that learns for the same few things.
+
+# %%
+#| exports
+class GraphNet(nn.Module):
+    "A network over the graph of users and items; a forward gives rows of users and items. Source: ours."
+    def __init__(self,
+        data: Interactions, # whose training pairs are used
+        layers: int=2,      # L
+        mean: bool=False,   # divide by L + 1
+        drop: float=0.,     # share of the pairs left out of an epoch's training graph
+    ):
+        super().__init__()
+        self.graph = Propagation(*data.pairs(TRAIN), data.users, data.items, layers, mean, drop)
+
+    def start_epoch(self, epoch: int):
+        "Once before the first batch of epoch 1, 2, …; changes what a checkpoint keeps."
+
+    def redraw(self, draws: torch.Generator):
+        "Draw what an epoch draws; called again when a run resumes within an epoch."
+        self.graph.thin(draws)
+
+    def watched(self)->dict[str, Tensor]: # name → parameter
+        "Parameters whose gradients a training notes."
+        return {}
+
+    def seen(self)->dict: # name → numbers
+        "What a training notes after an epoch."
+        return {}
+
+def bpr(
+    u: Tensor, # rows of users, (B, d)
+    i: Tensor, # of items they took
+    j: Tensor, # of items drawn for them
+)->Tensor: # scalar
+    "Mean logistic loss of the difference of scores. Source: Rendle et al. 2009."
+    return -nn.functional.logsigmoid((u*(i - j)).sum(1)).mean()
 
 
 # %% [markdown]
@@ -128,10 +192,12 @@ class ItemGraph(nn.Module):
     "A frozen mixture of nearest-neighbour graphs, one a modality. Source: official code, `src/models/lirdrec.py`."
     def __init__(self,
         features: dict, # modality → (n_i, D)
-        shares: dict,   # modality → its share in the mixture, summing to one
+        shares: dict|None=None, # modality → its share in the mixture, summing to one; if None one tenth for `image`, or else for the first, and the rest for the others
         k: int=10,      # neighbours of each item
     ):
         super().__init__()
+        first, rest = 'image' if 'image' in features else next(iter(features)), len(features) - 1
+        shares = shares or {m: 1. if not rest else .1 if m == first else .9/rest for m in features}
         if abs(sum(shares.values()) - 1) > 1e-6 or shares.keys() != features.keys(): raise UserError(f'shares {shares}: one for each of {", ".join(features)}, summing to one')
         n = len(next(iter(features.values())))
         columns = torch.cat([nearest(torch.as_tensor(np.asarray(x)), k).flatten() for x in features.values()])
@@ -147,7 +213,7 @@ class ItemGraph(nn.Module):
 
 # %%
 points = {'text': np.array([[1., 0], [.9, .1], [0, 1], [.1, .9]])}
-ItemGraph(points, {'text': 1.}, k=2)(torch.tensor([[0.], [1], [2], [3]])).flatten()
+ItemGraph(points, k=2)(torch.tensor([[0.], [1], [2], [3]])).flatten()
 
 # %%
 raises(nearest, torch.eye(3), 4)

@@ -22,7 +22,7 @@ import torch
 from torch import Tensor, nn
 
 from papers_nb.errors import UserError
-from papers_nb.lirdrec.data import TRAIN, Interactions
+from papers_nb.lirdrec.data import TEST, TRAIN, Interactions
 
 # %%
 #| hide
@@ -102,38 +102,75 @@ def unseen(
 )->Tensor: # a copy in which what a user took in training has the score -∞
     "Leave out what was taken in training. Source: MMRec, `utils/topk_evaluator.py`."
     scores = scores.clone()
-    scores[_places(ids, data, TRAIN, scores.device)] = -torch.inf
+    scores[tuple(p.to(scores.device) for p in places(ids, *data.pairs(TRAIN)))] = -torch.inf
     return scores
 
-def _places(ids, data, part, device):
-    "Row and column of every pair of some users in a table with one row for each of them."
-    user, item = data.pairs(part)
+def places(
+    ids: np.ndarray,                    # users, in any order, (B,)
+    user: np.ndarray, item: np.ndarray, # pairs, (N,) each
+)->tuple[Tensor, Tensor]: # int64
+    "Row and column of every pair of some users in a table with one row for each of them. Source: ours."
     order = np.argsort(user, kind='stable')
     low, high = (np.searchsorted(user, ids, side, sorter=order) for side in ('left', 'right'))
     rows = np.repeat(np.arange(len(ids)), high - low)
     within = np.arange(len(rows)) - np.repeat(np.cumsum(high - low) - (high - low), high - low)
-    return tuple(torch.from_numpy(a).to(device) for a in (rows, item[order[low[rows] + within]]))
+    return torch.from_numpy(rows), torch.from_numpy(item[order[low[rows] + within]])
 
 @torch.no_grad()
+def ranking(
+    scores,             # users (B,) → scores (B, n_i)
+    data: Interactions, # whose training part is left out
+    k: int=20,          # length of a list
+    among: np.ndarray|None=None, # items that compete, bool (n_i,); all if None
+    batch: int=2048,    # users at once
+    device: str='cpu',  # of the scores
+)->Tensor: # item ids, best first, (n_u, k), on the CPU
+    "The best items of every user. Source: MMRec, `utils/topk_evaluator.py`."
+    lists, out = [], None if among is None else torch.from_numpy(~among).to(device)
+    for ids in np.split(np.arange(data.users), range(batch, data.users, batch)):
+        s = unseen(scores(torch.from_numpy(ids).to(device)), ids, data)
+        if out is not None: s[:, out] = -torch.inf
+        lists.append(top_k(s, min(k, data.items)).cpu())
+    return torch.cat(lists)
+
+def judge(
+    lists: Tensor,                      # of every user, as `ranking` makes them, (n_u, k)
+    user: np.ndarray, item: np.ndarray, # pairs to be found, (N,) each
+    ks: tuple[int, ...]=(10, 20),       # list lengths, at most k
+)->dict[str, float]: # as `measures`
+    "Hold lists against pairs, for every user who has something to find. Source: MMRec, `utils/topk_evaluator.py`."
+    if not len(user): raise UserError('there are no pairs in this part or group, so there is nothing to find')
+    ids, targets = np.unique(user, return_counts=True)
+    size = max(int(lists.max()), int(item.max())) + 1
+    hits = torch.isin(torch.from_numpy(ids)[:, None]*size + lists[ids], torch.from_numpy(user*size + item))
+    return measures(hits, torch.from_numpy(targets), ks)
+
 def evaluate(
     scores,             # users (B,) → scores (B, n_i)
     data: Interactions, # pairs of all parts
     part: int,          # VALID or TEST
     ks: tuple[int, ...]=(10, 20), # list lengths
-    batch: int=2048,    # users at once
-    device: str='cpu',  # of the scores
+    **options,          # of `ranking`
 )->dict[str, float]: # as `measures`
-    "Rank all items for every user who has something to find. Source: MMRec, `utils/topk_evaluator.py`."
-    users, all_hits, all_targets = np.unique(data.pairs(part)[0]), [], []
-    if not len(users): raise UserError(f'{data.name} has no pairs in part {part}, so there is nothing to find')
-    for start in range(0, len(users), batch):
-        ids = users[start:start + batch]
-        s = unseen(scores(torch.from_numpy(ids).to(device)), ids, data)
-        wanted = torch.zeros(s.shape, dtype=torch.bool, device=device)
-        wanted[_places(ids, data, part, device)] = True
-        all_hits.append(wanted.gather(1, top_k(s, min(max(ks), data.items))))
-        all_targets.append(wanted.sum(1))
-    return measures(torch.cat(all_hits), torch.cat(all_targets), ks)
+    "Rank all items for every user and judge by one part."
+    if not (data.part == part).any(): raise UserError(f'{data.name} has no pairs in part {part}, so there is nothing to find')
+    return judge(ranking(scores, data, max(ks), **options), *data.pairs(part), ks)
+
+def by_degree(
+    lists: Tensor,      # of every user, as `ranking` makes them, (n_u, k)
+    data: Interactions, # pairs of all parts
+    part: int=TEST,     # judged
+    k: int=20,          # list length
+)->dict[str, float]: # group → recall@k, for groups with something to find
+    "Recall of users, and of items, grouped by how many training pairs they have: at most 3, 4 to 5, 6 to 10, more. Source: ours."
+    user, item = data.pairs(part)
+    found, edges = {}, (0, 4, 6, 11, np.inf)
+    for side, own, train, n in zip(('users', 'items'), (user, item), data.pairs(TRAIN), (data.users, data.items)):
+        degree = np.bincount(train, minlength=n)[own]
+        for low, high, name in zip(edges, edges[1:], ('to 3', '4 to 5', '6 to 10', 'over 10')):
+            rows = (degree >= low) & (degree < high)
+            if rows.any(): found[f'{side} {name}'] = judge(lists, user[rows], item[rows], (k,))[f'recall@{k}']
+    return found
 
 
 
@@ -141,6 +178,12 @@ def evaluate(
 data = Interactions('tiny', [0, 0, 1, 1, 1], [0, 1, 1, 2, 0], [0, 2, 0, 2, 1])
 liked = torch.tensor([[3., 2, 1], [3., 2, 1]])
 evaluate(lambda users: liked[users], data, 2, ks=(1, 2))
+
+# %% [markdown]
+# Grouped by how often users or items occur in training:
+
+# %%
+by_degree(ranking(lambda users: liked[users], data, 2), data, k=2)
 
 # %%
 raises(top_k, liked, 4)
@@ -156,14 +199,14 @@ raises(top_k, liked, 4)
 @torch.no_grad()
 def ranked(
     net: nn.Module,     # gives rows of users and items
-    data: Interactions, # pairs of all parts
-    part: int,          # VALID or TEST
-)->dict[str, float]: # recall, ndcg, precision and map at 10 and 20
-    "Rank all items for every user by the rows of a network, as it is now."
+    data: Interactions, # whose training part is left out
+    **options,          # of `ranking`
+)->Tensor: # item ids, best first, (n_u, k)
+    "Lists for every user by the rows of a network, as it is now."
     was = net.training
     u, i = net.eval()()
     net.train(was)
-    return evaluate(lambda users: u[users] @ i.T, data, part, device=u.device)
+    return ranking(lambda users: u[users] @ i.T, data, device=u.device, **options)
 
 class Best:
     "The best weights so far, and for how many epochs they have been. Source: ours."

@@ -1,10 +1,10 @@
 # %% [markdown]
 # # Rivals with item identities, and without training
 #
-# > Matrix factorization, LightGCN and VBPR by the same loss; popularity and a linear model as bars to clear.
+# > Matrix factorization, LightGCN, VBPR, FREEDOM and BM3 under one training; popularity and a linear model as bars to clear.
 
 # %% [markdown]
-# Rendle et al. 2009 (BPR), He et al. 2020 (LightGCN), He and McAuley 2016 (VBPR), Steck 2019 (EASE); in MMRec's form · 5 minutes · what you need first: [the two graphs](22_graph.ipynb)
+# Rendle et al. 2009 (BPR), He et al. 2020 (LightGCN), He and McAuley 2016 (VBPR), Zhou and Shen 2023 (FREEDOM), Zhou et al. 2023 (BM3), Steck 2019 (EASE); in MMRec's form · 8 minutes · what you need first: [the two graphs](22_graph.ipynb)
 
 # %%
 #| hide
@@ -18,11 +18,12 @@
 import numpy as np
 import torch
 from torch import Tensor, nn
-from torch.nn.functional import logsigmoid
+from torch.nn.functional import cosine_similarity
 
 from papers_nb.errors import UserError
 from papers_nb.lirdrec.data import TRAIN, Interactions
-from papers_nb.lirdrec.graph import Propagation
+from papers_nb.lirdrec.graph import GraphNet, ItemGraph, bpr, csr
+from papers_nb.lirdrec.metrics import places
 
 # %%
 #| hide
@@ -32,7 +33,7 @@ from papers_nb.lirdrec.metrics import evaluate
 
 
 # %% [markdown]
-# Every network here has what [the recommender](21_lirdrec.ipynb) has: `start_epoch`, a forward that gives rows of users and items, and a loss for triples. So one training serves all.
+# Every network here is a `GraphNet`, as [the recommender](21_lirdrec.ipynb) is: a forward that gives rows of users and items, and a loss for triples. So one training serves all.
 #
 # ## Free rows
 #
@@ -40,20 +41,17 @@ from papers_nb.lirdrec.metrics import evaluate
 
 # %%
 #| exports
-class FreeRows(nn.Module):
+class FreeRows(GraphNet):
     "BPR-MF without layers, LightGCN with them. Source: Rendle et al. 2009; He et al. 2020; MMRec, `common/loss.py` for the penalty."
     def __init__(self,
         data: Interactions, # whose training pairs are used
         dim: int=64,        # length of a row
         layers: int=0,      # 0: BPR-MF
         reg: float=1e-4,    # weight of the penalty
+        drop: float=0.,     # share of the pairs left out of an epoch's training graph
     ):
-        super().__init__()
-        self.users, self.items = (nn.Parameter(nn.init.xavier_normal_(torch.empty(n, dim))) for n in (data.users, data.items))
-        self.graph, self.reg = Propagation(*data.pairs(TRAIN), data.users, data.items, layers, mean=True), reg
-
-    def start_epoch(self, epoch: int):
-        "Nothing changes with the epoch."
+        super().__init__(data, layers, mean=True, drop=drop)
+        self.users, self.items, self.reg = _rows(data.users, dim), _rows(data.items, dim), reg
 
     def forward(self)->tuple[Tensor, Tensor]: # users (n_u, d), items (n_i, d)
         "Representations of all users and items."
@@ -65,13 +63,15 @@ class FreeRows(nn.Module):
 
     def loss(self,
         user: Tensor, item: Tensor, other: Tensor, # users, items they took, items drawn, (B,) each
+        draws: torch.Generator|None=None, # on the CPU, for what a loss draws
     )->Tensor: # scalar
         "BPR and the lengths of the rows of the batch."
         u, i = self()
-        wins = (u[user]*(i[item] - i[other])).sum(1)
         rows_u, rows_i = self.penalised()
         lengths = rows_u[user].norm() + rows_i[item].norm() + rows_i[other].norm()
-        return -logsigmoid(wins).mean() + self.reg*lengths/len(user)
+        return bpr(u[user], i[item], i[other]) + self.reg*lengths/len(user)
+
+def _rows(n, dim): return nn.Parameter(nn.init.xavier_normal_(torch.empty(n, dim)))
 
 
 # %% [markdown]
@@ -85,11 +85,9 @@ class VBPR(FreeRows):
     "Free rows, and a linear map of the features beside them. Source: He and McAuley 2016, as in MMRec, `models/vbpr.py`."
     def __init__(self, data: Interactions, dim: int=64, reg: float=1e-4):
         super().__init__(data, dim, 0, reg)
-        if not data.features: raise UserError(f'{data.name} has no features, which VBPR needs')
-        self.register_buffer('x', torch.from_numpy(np.concatenate(list(data.features.values()), 1)), persistent=False)
-        self.users = nn.Parameter(nn.init.xavier_normal_(torch.empty(data.users, 2*dim)))
-        self.map = nn.Linear(self.x.shape[1], dim)
-        nn.init.xavier_normal_(self.map.weight)
+        self.register_buffer('x', torch.cat(list(_features(data, 'VBPR').values()), 1), persistent=False)
+        self.users = _rows(data.users, 2*dim)
+        self.map = _map(self.x.shape[1], dim)
 
     def penalised(self)->tuple[Tensor, Tensor]:
         "All rows, mapped features included."
@@ -99,12 +97,163 @@ class VBPR(FreeRows):
         "Free rows beside mapped features."
         return self.users, torch.cat([self.items, self.map(self.x)], 1)
 
+    def watched(self)->dict[str, Tensor]:
+        "Free rows and the map of the features."
+        return {'ids': self.items, 'features': self.map.weight}
+
+def _features(data, who):
+    "Features as tensors."
+    if not data.features: raise UserError(f'{data.name} has no features, which {who} needs')
+    return {m: torch.from_numpy(np.array(x, dtype=np.float32)) for m, x in data.features.items()}
+
+def _map(size, dim):
+    "A linear map with the initial weights of MMRec."
+    layer = nn.Linear(size, dim)
+    nn.init.xavier_normal_(layer.weight)
+    return layer
+
 
 # %%
 torch.manual_seed(0)
 data = synthetic()
 pairs = torch.arange(100)
 {type(net).__name__: (net()[1].shape, round(net.loss(pairs, pairs, pairs + 100).item(), 3)) for net in (FreeRows(data, 16), FreeRows(data, 16, 2), VBPR(data, 16))}
+
+
+# %% [markdown]
+# ## A row plus its features
+#
+# The plainest way to use both is to add them, $q_i=e_i+W^\top x_i$. This is the model of [the exact law of displacement](10_displacement.ipynb), so it measures itself: how far the rows moved, how far the mapped features moved, and by how much the law is missed. It has no penalty, which would see the rows by themselves. A scale multiplies the features, after their mean length has been made one.
+
+# %%
+#| exports
+class SumRows(GraphNet):
+    "Free rows plus a linear map of the features. Source: ours, set-up of the displacement law."
+    def __init__(self,
+        data: Interactions, # whose training pairs and features are used
+        dim: int=64,        # length of a row
+        scale: float=1.,    # root mean square length of a row of features
+    ):
+        super().__init__(data, 0)
+        x = torch.cat(list(_features(data, 'SumRows').values()), 1)
+        self.register_buffer('x', x*(scale/x.square().sum(1).mean().sqrt()), persistent=False)
+        self.users, self.items, self.map = _rows(data.users, dim), _rows(data.items, dim), _rows(self.x.shape[1], dim)
+        for name in ('items', 'map'): self.register_buffer(f'{name}_first', getattr(self, name).detach().clone())
+
+    def watched(self)->dict[str, Tensor]:
+        "Free rows and the map of the features."
+        return {'ids': self.items, 'features': self.map}
+
+    def forward(self)->tuple[Tensor, Tensor]: # users (n_u, d), items (n_i, d)
+        "Sums of both."
+        return self.users, self.items + self.x @ self.map
+
+    def loss(self,
+        user: Tensor, item: Tensor, other: Tensor, # users, items they took, items drawn, (B,) each
+        draws: torch.Generator|None=None, # not needed
+    )->Tensor: # scalar
+        "BPR and nothing else."
+        u, i = self()
+        return bpr(u[user], i[item], i[other])
+
+    def seen(self)->dict: # ratio of displacements, features to rows; relative error of the law
+        "How far each part has moved, and whether ΔW = XᵀΔE."
+        rows, weights = (getattr(self, n).detach().double() - getattr(self, f'{n}_first').double() for n in ('items', 'map'))
+        x = self.x.double()
+        return {'displacement': ((x @ weights).norm()/rows.norm()).item(), 'law': ((weights - x.T @ rows).norm()/weights.norm()).item()}
+
+
+# %%
+net = SumRows(data, 16, scale=10.)
+net.x.square().sum(1).mean().sqrt().item(), net()[1].shape
+
+
+# %% [markdown]
+# ## A frozen graph beside free rows
+#
+# **FREEDOM** is LightGCN on a graph of training pairs that is thinned anew in every epoch, plus free rows averaged over the frozen [graph of alike items](22_graph.ipynb); small BPR terms tie the mapped features of each modality to the users. In MMRec the features themselves are trained too, and so they are here.
+
+# %%
+#| exports
+class FREEDOM(FreeRows):
+    "LightGCN on a thinned graph, and a frozen graph of alike items. Source: Zhou and Shen 2023; MMRec, `models/freedom.py`."
+    def __init__(self,
+        data: Interactions, # whose training pairs and features are used
+        dim: int=64,        # length of a row
+        layers: int=2,      # of the graph of users and items
+        reg: float=1e-3,    # weight of the terms for the modalities
+        drop: float=.8,     # share of the pairs left out of an epoch's training graph
+        neighbours: int=10, # of the item graph
+    ):
+        super().__init__(data, dim, layers, reg, drop)
+        self.x = nn.ParameterDict(_features(data, 'FREEDOM'))
+        self.maps = nn.ModuleDict({m: nn.Linear(x.shape[1], dim) for m, x in self.x.items()})
+        self.alike = ItemGraph(data.features, k=neighbours)
+
+    def forward(self)->tuple[Tensor, Tensor]: # users (n_u, d), items (n_i, d)
+        "Rows averaged over the graph, and for items over the alike ones."
+        u, i = super().forward()
+        return u, i + self.alike(self.items)
+
+    def loss(self,
+        user: Tensor, item: Tensor, other: Tensor, # users, items they took, items drawn, (B,) each
+        draws: torch.Generator|None=None, # not needed
+    )->Tensor: # scalar
+        "BPR of the rows, and of the features of each modality."
+        u, i = self()
+        tied = [bpr(u[user], self.maps[m](x[item]), self.maps[m](x[other])) for m, x in self.x.items()]
+        return bpr(u[user], i[item], i[other]) + self.reg*sum(tied)
+
+
+# %% [markdown]
+# ## Without negatives
+#
+# **BM3** asks that a user's row, after one linear map, points where the item's row points, and the other way round, with dropout on the side that is not trained; and that the features of each modality point there too. No item is drawn. The scores pass through the same map.
+
+# %%
+#| exports
+class BM3(FreeRows):
+    "Rows that predict each other under dropout. Source: Zhou et al. 2023 (BM3); MMRec, `models/bm3.py`."
+    def __init__(self,
+        data: Interactions, # whose training pairs and features are used
+        dim: int=64,        # length of a row
+        layers: int=1,      # of the graph of users and items
+        reg: float=.1,      # weight of the lengths of all rows
+        dropout: float=.3,  # of the targets
+        pull: float=2.,     # weight of the terms for the modalities
+    ):
+        super().__init__(data, dim, layers, reg)
+        self.x = nn.ParameterDict(_features(data, 'BM3'))
+        self.maps = nn.ModuleDict({m: _map(x.shape[1], dim) for m, x in self.x.items()})
+        self.predict, self.dropout, self.pull = _map(dim, dim), dropout, pull
+
+    def rows(self)->tuple[Tensor, Tensor]: # users (n_u, d), items (n_i, d)
+        "Rows before the last map."
+        u, i = super().forward()
+        return u, i + self.items
+
+    def forward(self)->tuple[Tensor, Tensor]: # users (n_u, d), items (n_i, d)
+        "Rows that are scored."
+        return tuple(self.predict(r) for r in self.rows())
+
+    def loss(self,
+        user: Tensor, item: Tensor, other: Tensor, # users, items they took, items drawn, (B,) each; none is drawn for
+        draws: torch.Generator|None=None, # on the CPU, of the dropout
+    )->Tensor: # scalar
+        "How far the rows of a pair are from predicting each other, and lengths."
+        u, i = self.rows()
+        lengths = (u.norm() + i.norm())/len(i)
+        u, i = u[user], i[item]
+        def apart(x, target):
+            "One minus the mean cosine to a target that is not trained, under dropout."
+            kept = torch.rand(target.shape, generator=draws).to(target.device) >= self.dropout
+            return 1 - cosine_similarity(self.predict(x), target.detach()*kept/(1 - self.dropout)).mean()
+        shown = [self.maps[m](x[item]) for m, x in self.x.items()]
+        return apart(u, i) + apart(i, u) + self.reg*lengths + self.pull*sum(apart(f, i) + apart(f, f) for f in shown)
+
+
+# %%
+{type(net).__name__: (net()[1].shape, round(net.loss(pairs, pairs, pairs + 100, torch.Generator().manual_seed(0)).item(), 3)) for net in (FREEDOM(data, 16), BM3(data, 16))}
 
 
 # %% [markdown]
@@ -128,15 +277,24 @@ class EASE:
         data: Interactions, # whose training pairs are used
         reg: float=100.,    # λ
     ):
-        user, item = (torch.from_numpy(a) for a in data.pairs(TRAIN))
-        self.r = torch.zeros(data.users, data.items, dtype=torch.float64)
-        self.r[user, item] = 1.
-        p = torch.linalg.inv(self.r.T @ self.r + reg*torch.eye(data.items, dtype=torch.float64))
+        user, item = data.pairs(TRAIN)
+        ones, self.data = torch.ones(len(user), dtype=torch.float64), data
+        r, r_t = csr(user, item, ones, (data.users, data.items)), csr(item, user, ones, (data.items, data.users))
+        p = torch.linalg.inv((r_t @ r).to_dense() + reg*torch.eye(data.items, dtype=torch.float64))
         self.b = torch.eye(data.items, dtype=torch.float64) - p/p.diagonal()
 
     def scores(self, users: Tensor)->Tensor: # (B, n_i)
         "Sums of item weights over what the user took."
-        return self.r[users] @ self.b
+        return taken(users, self.data, torch.float64) @ self.b
+
+def taken(
+    users: Tensor,      # ids, (B,)
+    data: Interactions, # whose training part is asked
+    dtype: torch.dtype=torch.float32,
+)->Tensor: # (B, n_i), sparse CSR
+    "One where a user took an item in training, else zero."
+    rows, items = places(users.numpy(), *data.pairs(TRAIN))
+    return csr(rows, items, torch.ones(len(rows), dtype=dtype), (len(users), data.items))
 
 
 # %%

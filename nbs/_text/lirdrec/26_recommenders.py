@@ -24,7 +24,7 @@ from torch import Tensor
 from papers_nb.core.train import Stepper, seed_all
 from papers_nb.errors import UserError
 from papers_nb.lirdrec import baselines
-from papers_nb.lirdrec.data import TRAIN, read_interactions
+from papers_nb.lirdrec.data import read_interactions
 from papers_nb.lirdrec.graph import nearest
 from papers_nb.lirdrec.lirdrec import LIRDRecNet
 from papers_nb.lirdrec.metrics import Best, top_k, unseen
@@ -112,6 +112,18 @@ class LIRDRec(Network):
         "The network; options are those of `LIRDRecNet`."
         return LIRDRecNet(data, **self.options)
 
+class FREEDOM(Network):
+    "Rows averaged over a thinned graph, and over a frozen one of alike items. Source: Zhou and Shen 2023."
+    def net(self, data):
+        "The network; options are those of `baselines.FREEDOM`."
+        return baselines.FREEDOM(data, **self.options)
+
+class BM3(Network):
+    "Rows that predict each other under dropout, without negatives. Source: Zhou et al. 2023 (BM3)."
+    def net(self, data):
+        "The network; options are those of `baselines.BM3`."
+        return baselines.BM3(data, **self.options)
+
 class BPRMF(Network):
     "Free rows for users and items. Source: Rendle et al. 2009."
     def net(self, data):
@@ -121,7 +133,7 @@ class BPRMF(Network):
 class LightGCN(Network):
     "Free rows, averaged over the graph of training pairs. Source: He et al. 2020."
     def net(self, data):
-        "The network; options are `dim`, `layers` and `reg`."
+        "The network; options are `dim`, `layers`, `reg` and `drop`."
         return baselines.FreeRows(data, **{'layers': 2, **self.options})
 
 class VBPR(Network):
@@ -159,10 +171,8 @@ class ItemKNN(Recommender):
         x, ids = torch.nn.functional.normalize(x, dim=1), nearest(x, min(self.k + 1, len(x)))
         rows = [torch.zeros(len(i), len(x)).scatter(1, i, (part @ x.T).gather(1, i)) for part, i in zip(x.split(512), ids.split(512))]
         self.alike = torch.cat(rows).fill_diagonal_(0.)
-        self.taken = torch.zeros(data.users, data.items)
-        self.taken[data.pairs(TRAIN)] = 1.
 
-    def _scores(self, users): return self.taken[users] @ self.alike.T
+    def _scores(self, users): return baselines.taken(users, self.data) @ self.alike.T
 
 
 # %% [markdown]
@@ -172,7 +182,7 @@ class ItemKNN(Recommender):
 
 # %%
 shop = synthetic()
-made = [LIRDRec(epochs=10), VBPR(epochs=20, lr=.005), LightGCN(epochs=20, lr=.005), BPRMF(epochs=20, lr=.005), ItemKNN(), EASE(), Popularity()]
+made = [LIRDRec(epochs=10), FREEDOM(epochs=20, lr=.005), BM3(epochs=20, lr=.005), VBPR(epochs=20, lr=.005), LightGCN(epochs=20, lr=.005), BPRMF(epochs=20, lr=.005), ItemKNN(), EASE(), Popularity()]
 {type(m).__name__: round(evaluate(m.fit(shop).scores, shop, TEST)['recall@20'], 3) for m in made}
 
 # %% [markdown]
@@ -187,4 +197,4 @@ raises(made[0].scores, [5000]), raises(LIRDRec().recommend, [0]), raises(ItemKNN
 # %% [markdown]
 # ## Where it lives
 #
-# `from papers_nb.lirdrec import LIRDRec, VBPR, LightGCN, BPRMF, ItemKNN, EASE, Popularity`.
+# `from papers_nb.lirdrec import LIRDRec, FREEDOM, BM3, VBPR, LightGCN, BPRMF, ItemKNN, EASE, Popularity`.
