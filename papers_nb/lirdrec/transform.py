@@ -38,16 +38,19 @@ def transform(
     if kind == 'random':
         turn = torch.linalg.qr(torch.randn(x.shape[1], x.shape[1], generator=torch.Generator().manual_seed(x.shape[1]), dtype=torch.float64))[0]
         return (x.double() @ turn.T).to(x.dtype)
-    turned = _dct(x.double())
-    return (_dct(turned.T).T if kind == '2d' else turned).to(x.dtype)
+    turned = _dct(x)
+    return _dct(turned.T).T if kind == '2d' else turned
 
 def _dct(x):
-    "The transform of every row by a Fourier transform of its even and reversed odd places."
-    d = x.shape[-1]
-    v = torch.fft.fft(torch.cat([x[:, ::2], x[:, 1::2].flip(1)], 1))
-    y = (v*torch.exp(-1j*math.pi*torch.arange(d, dtype=torch.float64)/(2*d))).real*(2/d)**.5
-    y[:, 0] /= 2**.5
-    return y
+    "The transform of every row by a real Fourier transform of its even and reversed odd places, some rows at a time."
+    d = x.shape[1]
+    turn = torch.polar(torch.tensor((2/d)**.5, dtype=torch.float64), -math.pi/(2*d)*torch.arange(d//2 + 1, dtype=torch.float64))
+    blocks = []
+    for rows in x.split(256):
+        z = torch.fft.rfft(torch.cat([rows[:, ::2], rows[:, 1::2].flip(1)], 1).double())*turn
+        blocks.append(torch.cat([z.real, -z.imag[:, 1:(d + 1)//2].flip(1)], 1).to(x.dtype))
+        blocks[-1][:, 0] /= 2**.5
+    return torch.cat(blocks)
 
 # %% ../../nbs/lirdrec/12_transform.ipynb #f906b8bd
 def equivalent_layer(

@@ -384,7 +384,6 @@ def cold_items(data: Interactions)->np.ndarray: # bool (n_i,)
 colder = strict_cold(made)
 int(cold_items(colder).sum()), [len(colder.pairs(p)[0]) for p in (TRAIN, VALID, TEST)]
 
-
 # %% [markdown]
 # ## By name
 

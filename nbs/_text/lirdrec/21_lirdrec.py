@@ -111,7 +111,6 @@ for epoch in range(1, 9):
     found.append(round(copying.mix.item(), 4))
 found
 
-
 # %% [markdown]
 # ## The whole
 #

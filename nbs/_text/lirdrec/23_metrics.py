@@ -122,7 +122,7 @@ def ranking(
     data: Interactions, # whose training part is left out
     k: int=20,          # length of a list
     among: np.ndarray|None=None, # items that compete, bool (n_i,); all if None
-    batch: int=2048,    # users at once
+    batch: int=512,     # users at once; that many scores still fit a cache
     device: str='cpu',  # of the scores
 )->Tensor: # item ids, best first, (n_u, k), on the CPU
     "The best items of every user. Source: MMRec, `utils/topk_evaluator.py`."
