@@ -143,8 +143,8 @@ def root() -> Path:
 
 
 def checksum(notebook: str, params: dict[str, Any]) -> str:
-    """What a run stores as the identity of its data: a shared set has a card, any other belongs to its paper."""
-    owner = data if params["data"] in data.CARDS else importlib.import_module(f"papers_nb.{notebook.split('/')[0]}.data")
+    """What a run stores as the identity of its data: a shared set has a card, any other belongs to its notebook or its paper."""
+    owner = data if params["data"] in data.CARDS else next(m for n in (notebook, f"{notebook.split('/')[0]}/data") if hasattr(m := importlib.import_module(f"papers_nb.{n}".replace("/", ".")), "checksum"))
     return owner.checksum(params["data"])
 
 

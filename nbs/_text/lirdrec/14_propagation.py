@@ -1,0 +1,436 @@
+# %% [markdown]
+# # Popularity enters through the graph, and the length of a start is a learning rate
+#
+# > What summing over layers amplifies, what averaging over alike items does, how fast a row can turn, and where the time of a step goes.
+
+# %% [markdown]
+# Zhou et al. 2025 (LIRDRec): propagation, item graph and row lengths as in the official code, `src/models/lirdrec.py`; statements and proofs are ours · 8 minutes · what you need first: eigenvectors, [the two graphs](22_graph.ipynb)
+
+# %%
+#| hide
+# !test -z "$COLAB_RELEASE_TAG" || pip install -q "papers_nb[run] @ git+https://github.com/OWNER/papers_nb"
+
+# %%
+#| default_exp lirdrec.propagation
+
+# %%
+#| export
+import numpy as np
+import torch
+from torch import Tensor
+
+from papers_nb.errors import UserError
+
+# %%
+#| hide
+import sympy
+from IPython.display import Markdown
+from torch.nn.functional import normalize
+from torch.utils.flop_counter import FlopCounterMode
+from papers_nb.core.checks import Check, claim, raises
+from papers_nb.core.plots import COLORS, slider, theme
+from papers_nb.lirdrec.data import TRAIN, Interactions, synthetic
+from papers_nb.lirdrec.graph import Propagation, nearest
+from papers_nb.lirdrec.lirdrec import LIRDRecNet
+theme()
+
+# %% [markdown]
+# ## The question
+#
+# LIRDRec scales every row to length one before anything else, users and items alike. So at the start no item is larger than another, however popular. Then rows flow over the graph of who took what, and over the graph of alike items. What do these two do to a row? And what does it mean for learning that only the direction of a free row counts?
+#
+# ## Three users, two items
+#
+# All three users took item 0, the last one took item 1 too. Every row starts as the single number 1:
+
+# %%
+tiny = Propagation([0, 1, 2, 2], [0, 0, 0, 1], users=3, items=2, layers=2)
+u, i = tiny(torch.ones(3, 1), torch.ones(2, 1))
+u.flatten(), i.flatten()
+
+# %% [markdown]
+# The popular item has the longest row. Had every row started as the root of its number of pairs, $\sqrt3$ and 1 for the items, one layer would have changed nothing, and the sum over three layers, zero included, is three times the start:
+
+# %%
+roots = [torch.tensor(d)[:, None]**.5 for d in ([1., 1., 2.], [3., 1.])]
+(tiny(*roots)[0]/roots[0]).flatten(), (tiny(*roots)[1]/roots[1]).flatten()
+
+
+# %% [markdown]
+# ## Symbols
+#
+# | symbol | in code | meaning |
+# |---|---|---|
+# | $\hat A=D^{-1/2}AD^{-1/2}$ | | the graph of training pairs, scaled by the degrees $D$ |
+# | $L$ | `layers` | layers; $H=\sum_{l\le L}\hat A^lH^{(0)}$ |
+# | $\lambda$ | `eigenvalue` | an eigenvalue of $\hat A$ |
+# | $S$ | | graph of alike items, $1/k$ from each item to each of its $k$ neighbours, itself among them |
+# | $\nu(p)=p/\lVert p\rVert$ | | a row at length one |
+# | $n_u,d$ | `users`, `dim` | users; length of a free row |
+#
+# ## Statement 1: what the sum over layers amplifies
+#
+# All eigenvalues of $\hat A$ lie in $[-1,1]$. The part of $H^{(0)}$ along an eigenvector with eigenvalue $\lambda$ is multiplied by
+#
+# $$\textcolor{#0072b2}{g_L(\lambda)=\sum_{l=0}^L\lambda^l},$$ {#eq-gain}
+#
+# which is $L+1$ at $\lambda=1$, and at $\lambda=-1$ it is 1 for even $L$ and 0 for odd $L$. One eigenvector for $\lambda=1$ is $\sqrt{\deg}$, the root of the number of pairs of every user and item.
+#
+# *Why.* For any $x$, $x^\top(I\pm\hat A)x=\sum(x_a/\sqrt{\deg_a}\pm x_b/\sqrt{\deg_b})^2\ge0$, summed over all pairs $(a,b)$ of the graph: so $|\lambda|\le1$. And $(\hat A\sqrt{\deg})_a=\sum_b\sqrt{\deg_b}/\sqrt{\deg_a\deg_b}=\deg_a/\sqrt{\deg_a}$, the sum over the neighbours $b$ of $a$.
+#
+# So at the start **popularity enters here and only here**: the direction in which popular items are large is the one that is amplified most. In a graph of users and items every $\lambda$ has its mirror $-\lambda$, with the sign of the items turned: contrasts between what users share and what their items share. An odd number of layers removes the strongest of them.
+
+# %%
+#| exports
+def gain(
+    eigenvalue, # λ, in [-1, 1], a number or an array
+    layers: int, # L, at least 0
+): # like eigenvalue
+    "By how much the sum over 0 to L layers multiplies a part of the rows. Source: ours, for the propagation of the official code, `src/models/lirdrec.py`."
+    if layers < 0: raise UserError(f'layers={layers}: at least 0')
+    x = np.asarray(eigenvalue, dtype=float)
+    if (np.abs(x) > 1 + 1e-6).any(): raise UserError(f'eigenvalue={eigenvalue}: from -1 to 1')
+    with np.errstate(invalid='ignore', divide='ignore'): return np.where(x == 1., layers + 1., (1 - x**(layers + 1))/(1 - x))
+
+
+# %%
+[gain(np.array([1., .5, 0., -1.]), L).tolist() for L in (1, 2, 3)]
+
+# %%
+raises(gain, 2., 1)
+
+
+# %% [markdown]
+# ## Statement 2: alike items are averaged, and hubs are heard by many
+#
+# Every row of $S$ sums to one, so $S$ replaces a row by the mean of its neighbours, and every number stays between the smallest and the largest there were. Its columns do not sum to one. Item $j$ is heard with the total weight
+#
+# $$h_j=\frac1k\,\bigl|\{i:\,j\in\mathcal N_k(i)\}\bigr|,$$ {#eq-heard}
+#
+# one on average, but as much as $n/k$ for an item that is close to all others.
+#
+# *Why.* Each of the $n$ items gives away exactly $k$ weights of $1/k$. Nothing limits how often the same item receives one.
+
+# %%
+#| exports
+def heard(
+    neighbours: Tensor, # ids of the neighbours of each item, itself among them, (n, k)
+)->Tensor: # float64 (n,)
+    "With how much weight each item enters the means of all items. Source: ours, for the item graph of the official code, `src/models/lirdrec.py`."
+    n, k = neighbours.shape
+    return torch.bincount(neighbours.flatten(), minlength=n).double()/k
+
+
+# %% [markdown]
+# One item in the middle of six others, with two neighbours each:
+
+# %%
+points = torch.tensor([[1., 1., 1.], [3., 0, 1], [0, 3, 1], [1, 3, 0], [3, 1, 0], [0, 1, 3], [1, 0, 3]])
+heard(nearest(points, 4)).tolist()
+
+# %% [markdown]
+# On the made-up set, the texts' graph: the least and the most that an item is heard.
+
+# %%
+made = synthetic()
+weights = heard(nearest(torch.from_numpy(made.features['text'])))
+weights.min().item(), weights.max().item()
+
+
+# %% [markdown]
+# ## Statement 3: the length of a start is a learning rate
+#
+# Only the direction of a free row $p$ counts. If $g$ is the gradient by $\nu(p)$, then the gradient by $p$ is
+#
+# $$\nabla_p=\frac1{\lVert p\rVert}\Bigl(I-\frac{pp^\top}{\lVert p\rVert^2}\Bigr)g.$$ {#eq-turn}
+#
+# *Why.* $\nu$ does not change along $p$, and across it changes by $1/\lVert p\rVert$ a unit.
+#
+# It is perpendicular to $p$, so a step turns the row, and lengthens it by second order. Adam makes each number move by about the learning rate, whatever the gradient's size: a step of length about $\eta\sqrt d$, which turns the row by $\eta\sqrt d/\lVert p\rVert$. Rows start as Xavier-normal in a table of $n_u$ rows, with variance $2/(n_u+d)$, so of length about $\sqrt{2d/(n_u+d)}$. The first step turns them by about
+#
+# $$\textcolor{#b35900}{\eta\sqrt{\frac{n_u+d}2}}\quad\text{radians.}$$ {#eq-angle}
+#
+# **The more users a set has, the faster each of them turns**, at the same learning rate. Whoever changes the initial weights changes the learning rate, and so does whoever tries the same setting on a larger set.
+
+# %%
+#| exports
+def through_length(
+    p: Tensor, # rows, (..., d), none of them zero
+    g: Tensor, # gradient by the rows at length one, (..., d)
+)->Tensor: # gradient by p, (..., d)
+    "Gradient through the scaling of rows to length one. Source: ours."
+    length = p.norm(dim=-1, keepdim=True)
+    unit = p/length
+    return (g - (g*unit).sum(-1, keepdim=True)*unit)/length
+
+def first_turn(
+    users: int,  # rows of the table, n_u
+    dim: int=64, # d
+    lr: float=1e-4, # η, of Adam
+)->float: # radians
+    "How far Adam's first step turns a Xavier-normal row, for steps that are small. Source: ours."
+    if users < 1 or dim < 1 or lr <= 0: raise UserError(f'users={users}, dim={dim}, lr={lr}: at least 1, at least 1, above 0')
+    return lr*((users + dim)/2)**.5
+
+
+# %%
+p, g = torch.tensor([3., 4.]), torch.tensor([1., 0.])
+through_length(p, g), (through_length(p, g) @ p).item()
+
+# %% [markdown]
+# At the official learning rate, for the sets of the paper:
+
+# %%
+#| code-fold: true
+SIZES = {'Baby': (19_445, 7_050, 118_551, (4096, 384)), 'Sports': (35_598, 18_357, 218_409, (4096, 384)), 'Clothing': (39_387, 23_033, 197_338, (4096, 384)), 'MicroLens': (98_129, 17_228, 500_064, (1024, 1024)), 'Electronics': (192_403, 63_001, 1_254_441, (4096, 384))} # users, items, training pairs, numbers of features
+Markdown('\n'.join(['| set | users | first turn [rad] | steps an epoch | |', '|---|---|---|---|---|', *[f'| {n} | {u:,} | {first_turn(u):.4f} | {-(-pairs//2048)} | {first_turn(u)*-(-pairs//2048):.1f} rad an epoch, if all steps agreed |' for n, (u, _, pairs, _) in SIZES.items()]]))
+
+
+# %% [markdown]
+# ## Statement 4: where the time of a step goes
+#
+# Every step encodes **all** items, since all take part in the graph. Forward, the encoders cost
+#
+# $$2n_ih\sum_b(D_b+d)$$ {#eq-cost}
+#
+# floating-point operations, summed over the branches $b$, with $h$ hidden numbers; the shared branch sees all features once more. The graph of training pairs costs $2\cdot2\,|\mathcal D|\,Md\,L$, two products a layer over $M$ branches.
+#
+# *Why.* A product of an $(a,b)$ and a $(b,c)$ matrix takes $abc$ multiplications and as many additions; a sparse one takes one of each for every entry and column.
+
+# %%
+#| exports
+def step_cost(
+    items: int,       # n_i
+    sizes: tuple[int, ...], # numbers of features of each modality
+    pairs: int,       # of the training part
+    dim: int=64,      # d
+    hidden: int=256,  # h
+    layers: int=2,    # L
+)->tuple[int, int]: # floating-point operations of encoders and of the graph of pairs, forward
+    "What a forward of LIRDRec costs. Source: ours, for the official code, `src/models/lirdrec.py`."
+    branches = [*sizes, sum(sizes)]
+    return 2*items*hidden*sum(d + dim for d in branches), 4*pairs*len(branches)*dim*layers
+
+
+# %%
+#| code-fold: true
+def cost_line(n):
+    "One line of the table."
+    _, items, pairs, sizes = SIZES[n]
+    encoders, graph = step_cost(items, sizes, pairs)
+    return f'| {n} | {encoders/1e9:.1f} | {graph/1e9:.2f} | {100*encoders/(encoders + graph):.1f} % |'
+Markdown('\n'.join(['| set | encoders [GFLOP] | graph of pairs [GFLOP] | part of the encoders |', '|---|---|---|---|', *map(cost_line, SIZES)]))
+
+# %% [markdown]
+# So nearly all of the arithmetic is four products of fixed features with weights that change. That bounds what a faster graph can win, and says what helps: fewer numbers in the features, or a GPU. Operations are not time, though: sparse products wait for memory. [The benchmark](50_bench.ipynb) measures both.
+#
+# ## Is it true?
+#
+# Each route takes another way, and a formula that was broken on purpose must be noticed by at least ten times the allowed difference ([how](../core/checks.ipynb)).
+
+# %%
+rng = np.random.default_rng(0)
+R = (rng.random((7, 5)) < .5).astype(float)
+R[0], R[:, 0] = 1., 1.
+A = np.block([[np.zeros((7, 7)), R], [R.T, np.zeros((5, 5))]])
+scaled = A/np.sqrt(np.outer(A.sum(1), A.sum(1)))
+values, vectors = np.linalg.eigh(scaled)
+
+def by_powers(layers):
+    "What each eigenvector is multiplied by, from powers of the whole matrix."
+    summed = sum(np.linalg.matrix_power(scaled, l) for l in range(layers + 1))
+    return np.einsum('ik,ij,jk->k', vectors, summed, vectors)
+
+def by_layers(layers):
+    "The same from the network's own propagation, in float32."
+    user, item = np.nonzero(R)
+    u, i = Propagation(user, item, 7, 5, layers)(*torch.from_numpy(vectors).float().split([7, 5]))
+    return (np.r_[u.numpy(), i.numpy()]*vectors).sum(0)
+
+values.round(3), by_powers(3).round(3)
+
+# %%
+#| code-fold: true
+#| code-summary: "The claim about the gain, its routes and its edits"
+x = sympy.symbols('x')
+clipped = np.clip(values, -1, 1)
+claim('lirdrec.gain', 'The sum over 0 to $L$ layers multiplies an eigenvector of $\\hat A$ by $\\sum_{l\\le L}\\lambda^l$.', of=gain, source='ours, for the propagation of the official code',
+    checks=[Check('brute force', lambda f: np.r_[f(clipped, 2), f(clipped, 3)], lambda: np.r_[by_powers(2), by_powers(3)], 1e-8, 'float64, powers of a 12 by 12 matrix; near 1 the quotient loses digits'),
+            Check('trusted implementation', lambda f: f(clipped, 3), lambda: by_layers(3), 1e-4, 'the network, float32'),
+            Check('limit', lambda f: [f(1., 4), f(-1., 4), f(-1., 3), f(0., 2)], lambda: [5., 1., 0., 1.], 1e-12, 'the ends and the middle')],
+    mutants=[('layers + 1., (1', 'layers, (1'), ('x**(layers + 1)', 'x**layers'), ('/(1 - x)', '/(1 + x)')])
+
+# %% [markdown]
+# That $\sqrt{\deg}$ has the eigenvalue 1, and that no eigenvalue is beyond $\pm1$:
+
+# %%
+roots = np.sqrt(A.sum(1))
+np.abs(scaled @ roots - roots).max() < 1e-12, np.abs(values).max() < 1 + 1e-12, np.allclose(np.sort(values), np.sort(-values))
+
+
+# %%
+def by_rows(ids, n):
+    "Column sums of the whole matrix, filled place by place."
+    S = np.zeros((n, n))
+    for i, row in enumerate(ids):
+        for j in row: S[i, j] += 1/len(row)
+    return S.sum(0)
+
+NEAR = nearest(torch.from_numpy(np.random.default_rng(1).standard_normal((30, 4))), 5)
+by_rows(NEAR.tolist(), 30)[:4]
+
+# %%
+#| code-fold: true
+#| code-summary: "The claim about being heard, its routes and its edits"
+cosines = lambda x: (x @ x.T)/np.outer(np.linalg.norm(x, axis=1), np.linalg.norm(x, axis=1))
+def by_cosines(k=5):
+    "How many items have item j among the k of largest cosine, numpy."
+    c = cosines(np.random.default_rng(1).standard_normal((30, 4)))
+    return [sum(j in np.argsort(-row)[:k] for row in c)/k for j in range(30)]
+claim('lirdrec.heard', 'An item enters the means of all items with the weight $h_j=\\frac1k|\\{i:j\\in\\mathcal N_k(i)\\}|$.', of=heard, source='ours, for the item graph of the official code',
+    checks=[Check('brute force', lambda f: f(NEAR), lambda: by_rows(NEAR.tolist(), 30), 1e-12, 'float64'),
+            Check('trusted implementation', lambda f: f(NEAR), by_cosines, 1e-12, 'float64, neighbours by numpy'),
+            Check('limit', lambda f: [f(torch.zeros(8, 1, dtype=torch.int64))[0].item(), f(NEAR).sum().item()], lambda: [8., 30.], 1e-12, 'all hear one; one on average')],
+    mutants=[('.double()/k', '.double()'), ('/k', '/n'), ('neighbours.flatten()', 'neighbours[:, 1:].flatten()')])
+
+# %%
+P, G = (torch.from_numpy(np.random.default_rng(s).standard_normal((4, 6))) for s in (2, 3))
+
+def by_autograd():
+    "The gradient through torch's normalize."
+    p = P.clone().requires_grad_()
+    return torch.autograd.grad((normalize(p, dim=1)*G).sum(), p)[0]
+
+def by_steps(h=1e-5):
+    "Central differences in numpy."
+    value = lambda p: ((p/np.linalg.norm(p, axis=1, keepdims=True))*G.numpy()).sum()
+    units = [np.eye(24)[k].reshape(4, 6) for k in range(24)]
+    return np.array([(value(P.numpy() + h*e) - value(P.numpy() - h*e))/(2*h) for e in units]).reshape(4, 6)
+
+by_autograd()[0], by_steps()[0]
+
+# %%
+#| code-fold: true
+#| code-summary: "The claim about the gradient of a length, its routes and its edits"
+claim('lirdrec.through_length', 'Through a row at length one the gradient is $\\frac1{\\|p\\|}(I-\\hat p\\hat p^\\top)g$.', of=through_length, source='ours',
+    checks=[Check('trusted implementation', lambda f: f(P, G), by_autograd, 1e-13, 'float64, torch autograd'),
+            Check('finite differences', lambda f: f(P, G), by_steps, 1e-8, 'central differences with step 1e-5'),
+            Check('limit', lambda f: f(P, P), lambda: torch.zeros(4, 6), 1e-13, 'along the row nothing changes')],
+    mutants=[(')/length', ')'), ('g - (g*unit)', 'g + (g*unit)'), ('*unit)/length', '*p)/length')])
+
+
+# %%
+def by_adam(users, dim, lr, seed=0):
+    "Mean angle by which Adam's first step turns rows that count by direction alone."
+    torch.manual_seed(seed)
+    p = torch.nn.init.xavier_normal_(torch.empty(users, dim, dtype=torch.float64)).requires_grad_()
+    before = normalize(p.detach(), dim=1)
+    (normalize(p, dim=1)*torch.randn(users, dim, dtype=torch.float64)).sum().backward()
+    torch.optim.Adam([p], lr, eps=1e-15).step()
+    return (before*normalize(p.detach(), dim=1)).sum(1).clamp(max=1).acos().mean().item()
+
+def by_lengths(users, dim, lr, seed=1):
+    "The step's length over the root mean square length of numpy's normal rows."
+    rows = np.random.default_rng(seed).standard_normal((users, dim))*np.sqrt(2/(users + dim))
+    return lr*np.sqrt(dim)/np.sqrt(np.square(rows).sum(1).mean())
+
+SHAPES = ((4000, 256, 1e-4), (9000, 400, 2e-5))
+[(first_turn(*s), by_adam(*s), by_lengths(*s)) for s in SHAPES]
+
+# %%
+#| code-fold: true
+#| code-summary: "The claim about the turn, its routes and its edits"
+ratio = lambda f, of: [f(*s)/of(*s) for s in SHAPES]
+claim('lirdrec.first_turn', 'Adam\'s first step turns a Xavier-normal row by about $\\eta\\sqrt{(n_u+d)/2}$.', of=first_turn, source='ours',
+    checks=[Check('trusted implementation', lambda f: ratio(f, by_adam), lambda: [1., 1.], .01, 'torch.optim.Adam; lengths vary by $1/\\sqrt{2d}$ and a sign vector is not quite perpendicular, both of order $1/d$'),
+            Check('sampling', lambda f: ratio(f, by_lengths), lambda: [1., 1.], .005, 'a mean over a million numbers or more: 0.0014 is one standard error')],
+    mutants=[('(users + dim)/2', 'users + dim'), ('lr*', '2*lr*'), ('(users + dim)', '(users*dim)')])
+
+
+# %%
+def by_counter(items, sizes, pairs, dim, hidden, layers):
+    "What torch counts in a forward of the encoders, and entries times columns of the sparse products."
+    rng = np.random.default_rng(0)
+    users = pairs//3
+    took = np.r_[np.repeat(np.arange(users), 3), np.zeros(pairs - 3*users, int)], np.r_[np.tile(np.arange(3), users), np.arange(3, 3 + pairs - 3*users)]
+    shop = Interactions('x', *took, np.zeros(pairs, int), {f'm{k}': rng.standard_normal((items, s)) .astype('f4') for k, s in enumerate(sizes)}, users, items)
+    net = LIRDRecNet(shop, dim, hidden, layers)
+    with FlopCounterMode(display=False) as counter:
+        for m in net.branches: net.encoders[m](getattr(net, f'x_{m}'))
+    entries = net.graph.r.values().numel() + net.graph.r_t.values().numel()
+    return counter.get_total_flops(), layers*2*entries*net()[1].shape[1]
+
+by_counter(20, (12, 7), 31, 8, 16, 2)
+
+# %%
+#| code-fold: true
+#| code-summary: "The claim about the cost, its routes and its edits"
+shapes = ((20, (12, 7), 31, 8, 16, 2), (15, (9,), 40, 4, 8, 3))
+claim('lirdrec.step_cost', 'A forward costs $2n_ih\\sum_b(D_b+d)$ operations in the encoders and $4|\\mathcal D|MdL$ in the graph of pairs.', of=step_cost, source='ours, for the official code',
+    checks=[Check('trusted implementation', lambda f: [n for s in shapes for n in f(*s)], lambda: [n for s in shapes for n in by_counter(*s)], .1, 'whole numbers; torch.utils.flop_counter for the encoders, stored entries for the graph'),
+            Check('brute force', lambda f: f(2, (3,), 5, 1, 1, 1), lambda: (sum(2 for item in range(2) for d in (3, 3) for _ in range(d)) + sum(2 for item in range(2) for branch in range(2)), sum(2 for product in range(2) for pair in range(5) for branch in range(2))), .1, 'counted one by one; a single modality has two branches')],
+    mutants=[('d + dim for', 'd for'), ('4*pairs', '2*pairs'), ('[*sizes, sum(sizes)]', 'list(sizes)')])
+
+# %% [markdown]
+# ## Picture
+#
+# The gain for every eigenvalue, and below it the eigenvalues of the made-up set's graph. The slider moves the number of layers.
+
+# %%
+#| hide
+user, item = made.pairs(TRAIN)
+dense = np.zeros((made.users, made.items))
+dense[user, item] = 1.
+dense /= np.sqrt(dense.sum(1, keepdims=True)*np.maximum(dense.sum(0), 1))
+singular = np.linalg.svd(dense, compute_uv=False)
+spectrum = np.clip(np.r_[singular, -singular], -1, 1)
+
+def gains(layers, ax):
+    "Gain over the eigenvalue, and where the eigenvalues of a graph are."
+    grid = np.linspace(-1, 1, 401)
+    ax.plot(grid, gain(grid, layers), color=COLORS['blue'])
+    ax.plot(spectrum, np.full(len(spectrum), -.4), '|', color=COLORS['grey'], ms=9, alpha=.25)
+    ax.axhline(1, color=COLORS['grey'], lw=.8)
+    ax.set(xlabel='eigenvalue', ylabel='gain', ylim=(-.7, 5.3))
+
+
+# %%
+#| label: fig-gain
+#| fig-cap: "By how much the sum over layers multiplies a part of the rows, over its eigenvalue; ticks are the eigenvalues of the made-up set's graph. The slider moves the number of layers."
+#| echo: false
+slider('layers', [0, 1, 2, 3, 4], gains,
+    'Popularity is the single tick at the right end, amplified most; what few share is near zero and stays as it is; contrasts between users and items, on the left, are damped, to nothing at the left end if the number of layers is odd.', start=2)
+
+# %% [markdown]
+# ## What if
+#
+# Predict first, then open.
+#
+# **1.** The mean over layers instead of the sum, as in LightGCN. What changes in the order of a list?
+#
+# <details><summary>Answer</summary>
+#
+# Nothing: all rows are divided by $L+1$, and all scores by its square. The loss sees smaller scores, though, so that training differs.
+#
+# </details>
+
+# %%
+half = Propagation([0, 1, 2, 2], [0, 0, 0, 1], users=3, items=2, layers=2, mean=True)
+(tiny(torch.ones(3, 1), torch.ones(2, 1))[1]/half(torch.ones(3, 1), torch.ones(2, 1))[1]).flatten()
+
+# %% [markdown]
+# **2.** User rows start ten times as long. What happens to the first lists, and to the training?
+#
+# <details><summary>Answer</summary>
+#
+# The first lists are the same, since only directions count. Under Adam the rows turn a tenth as far in a step: ten times the steps, or ten times the learning rate.
+#
+# </details>
+
+# %%
+through_length(10*P, G).norm().item()/through_length(P, G).norm().item()
+
+# %% [markdown]
+# ## Where it lives
+#
+# `papers_nb.lirdrec.propagation`. The graphs themselves are in [the two graphs](22_graph.ipynb).
