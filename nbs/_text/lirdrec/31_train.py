@@ -193,6 +193,9 @@ if cold:
 bars = {'popularity': Popularity} | ({'EASE': EASE} if shop.items <= 10_000 else {})
 bars = {name: evaluate(bar(shop).scores, shop, TEST) for name, bar in bars.items()}
 metrics |= {f'{k} of {name}': (100*bar[k], '%') for name, bar in bars.items() for k in ('recall@20', 'ndcg@20')}
+for n in net.watched():
+    norms = np.array([r[f'gradient_{n}'] for r in run.metrics])
+    metrics |= {f'gradient of {n}': (norms.mean(), '1'), f'gradient of {n}, last tenth': (norms[-max(1, len(norms)//10):].mean(), '1')}
 if model == 'sum': metrics |= {name: (end[name], '1') for name in ('displacement', 'law')}
 record = run.finish(metrics, selection='the epoch with the best recall@20 on the validation part', weights={'net': net})
 run
