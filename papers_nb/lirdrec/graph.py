@@ -108,11 +108,11 @@ class GraphNet(nn.Module):
         "Draw what an epoch draws; called again when a run resumes within an epoch."
         self.graph.thin(draws)
 
-    def watched(self)->dict[str, Tensor]: # name → parameter
+    def watched(self)->list[Tensor]: # free rows of items, then the map of their features, where a network has both
         "Parameters whose gradients a training notes."
-        return {}
+        return []
 
-    def seen(self)->dict: # name → numbers
+    def seen(self)->dict: # name → list of numbers
         "What a training notes after an epoch."
         return {}
 

@@ -111,7 +111,7 @@ class LIRDRecNet(GraphNet):
     def seen(self)->dict: # ω, and over users the mean and standard deviation of the weight of each branch
         "What a training notes after an epoch."
         used = self.copying.used()
-        return {'mix': self.copying.mix.item(), 'weights': used.mean(0).tolist(), 'spread': used.std(0).tolist()}
+        return {'mix': [self.copying.mix.item()], 'weights': used.mean(0).tolist(), 'spread': used.std(0).tolist()}
 
     def _made(self, m):
         "Rows of the items in a branch, (n_i, d)."

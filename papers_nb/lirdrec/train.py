@@ -44,10 +44,11 @@ def fit(
         cost = net.loss(user[rows], item[rows], negatives.draw(user[rows], draws), draws)
         opt.zero_grad()
         cost.backward()
-        row = {'loss': cost.item()} | {f'gradient_{n}': p.grad.norm().item() for n, p in net.watched().items()}
         opt.step()
+        row = {'loss': cost.item()}
         if i + 1 == per_epoch:
             lists = ranked(net, data)
-            row |= {n: judge(lists, *data.pairs(p), (20,))['recall@20'] for n, p in (('valid', VALID), ('test', TEST)) if (data.part == p).any()} | net.seen()
-            if best.update(row['valid']): run.enough()
+            row['recall'] = [judge(lists, *data.pairs(p), (20,))['recall@20'] for p in (VALID, TEST) if (data.part == p).any()]
+            row |= {'gradients': [p.grad.norm().item() for p in net.watched()]} | net.seen()
+            if best.update(row['recall'][0]): run.enough()
         run.log(**row)

@@ -97,9 +97,9 @@ class VBPR(FreeRows):
         "Free rows beside mapped features."
         return self.users, torch.cat([self.items, self.map(self.x)], 1)
 
-    def watched(self)->dict[str, Tensor]:
+    def watched(self)->list[Tensor]:
         "Free rows and the map of the features."
-        return {'ids': self.items, 'features': self.map.weight}
+        return [self.items, self.map.weight]
 
 def _features(data, who):
     "Features as tensors."
@@ -140,9 +140,9 @@ class SumRows(GraphNet):
         self.users, self.items, self.map = _rows(data.users, dim), _rows(data.items, dim), _rows(self.x.shape[1], dim)
         for name in ('items', 'map'): self.register_buffer(f'{name}_first', getattr(self, name).detach().clone())
 
-    def watched(self)->dict[str, Tensor]:
+    def watched(self)->list[Tensor]:
         "Free rows and the map of the features."
-        return {'ids': self.items, 'features': self.map}
+        return [self.items, self.map]
 
     def forward(self)->tuple[Tensor, Tensor]: # users (n_u, d), items (n_i, d)
         "Sums of both."
@@ -156,11 +156,11 @@ class SumRows(GraphNet):
         u, i = self()
         return bpr(u[user], i[item], i[other])
 
-    def seen(self)->dict: # ratio of displacements, features to rows; relative error of the law
+    def seen(self)->dict[str, list[float]]: # ratio of displacements, features to rows; relative error of the law
         "How far each part has moved, and whether ΔW = XᵀΔE."
         rows, weights = (getattr(self, n).detach().double() - getattr(self, f'{n}_first').double() for n in ('items', 'map'))
         x = self.x.double()
-        return {'displacement': ((x @ weights).norm()/rows.norm()).item(), 'law': ((weights - x.T @ rows).norm()/weights.norm()).item()}
+        return {'moved': [((x @ weights).norm()/rows.norm()).item(), ((weights - x.T @ rows).norm()/weights.norm()).item()]}
 
 
 # %%

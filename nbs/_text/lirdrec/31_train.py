@@ -157,12 +157,13 @@ def fit(
         cost = net.loss(user[rows], item[rows], negatives.draw(user[rows], draws), draws)
         opt.zero_grad()
         cost.backward()
-        row = {'loss': cost.item()} | {f'gradient_{n}': p.grad.norm().item() for n, p in net.watched().items()}
         opt.step()
+        row = {'loss': cost.item()}
         if i + 1 == per_epoch:
             lists = ranked(net, data)
-            row |= {n: judge(lists, *data.pairs(p), (20,))['recall@20'] for n, p in (('valid', VALID), ('test', TEST)) if (data.part == p).any()} | net.seen()
-            if best.update(row['valid']): run.enough()
+            row['recall'] = [judge(lists, *data.pairs(p), (20,))['recall@20'] for p in (VALID, TEST) if (data.part == p).any()]
+            row |= {'gradients': [p.grad.norm().item() for p in net.watched()]} | net.seen()
+            if best.update(row['recall'][0]): run.enough()
         run.log(**row)
 
 
@@ -171,6 +172,8 @@ def fit(
 
 # %%
 best = Best(net, patience)
+
+# %%
 fit(run, net, shop, best, lr, batch, epochs, optimizer)
 len(run.metrics)
 
@@ -178,7 +181,7 @@ len(run.metrics)
 # ## What came out
 
 # %%
-valid, tested = ([r[n] for r in run.metrics if n in r] for n in ('valid', 'test'))
+valid, tested = zip(*(r['recall'] for r in run.metrics if 'recall' in r))
 end = net.seen()
 net.load_state_dict(best.weights)
 lists, chosen = ranked(net, shop), int(np.argmax(valid)) + 1
@@ -193,10 +196,7 @@ if cold:
 bars = {'popularity': Popularity} | ({'EASE': EASE} if shop.items <= 10_000 else {})
 bars = {name: evaluate(bar(shop).scores, shop, TEST) for name, bar in bars.items()}
 metrics |= {f'{k} of {name}': (100*bar[k], '%') for name, bar in bars.items() for k in ('recall@20', 'ndcg@20')}
-for n in net.watched():
-    norms = np.array([r[f'gradient_{n}'] for r in run.metrics])
-    metrics |= {f'gradient of {n}': (norms.mean(), '1'), f'gradient of {n}, last tenth': (norms[-max(1, len(norms)//10):].mean(), '1')}
-if model == 'sum': metrics |= {name: (end[name], '1') for name in ('displacement', 'law')}
+if model == 'sum': metrics |= {name: (value, '1') for name, value in zip(('displacement', 'law'), end['moved'])}
 record = run.finish(metrics, selection='the epoch with the best recall@20 on the validation part', weights={'net': net})
 run
 
