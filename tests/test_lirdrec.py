@@ -1,4 +1,6 @@
 """LIRDRec: its parts against slow or trusted ways to the same numbers, and a training that is killed."""
+import os
+
 import numpy as np
 import pytest
 import scipy.fft
@@ -10,7 +12,7 @@ from hypothesis import strategies as st
 from papers_nb import lirdrec
 from papers_nb.core.train import Stepper, generator
 from papers_nb.errors import UserError
-from papers_nb.lirdrec.baselines import BM3, EASE, FREEDOM, VBPR, FreeRows, SumRows
+from papers_nb.lirdrec.baselines import BM3, EASE, FREEDOM, VBPR, FreeRows, Popularity, SumRows
 from papers_nb.lirdrec.data import TEST, TRAIN, VALID, Interactions, checksum, cold_items, k_core, load, read_interactions, split_per_user, strict_cold, synthetic
 from papers_nb.lirdrec.graph import ItemGraph, Propagation, nearest
 from papers_nb.lirdrec.lirdrec import COPIES, Copying, LIRDRecNet, principal
@@ -549,5 +551,36 @@ def test_tiny_models_are_loaded_as_real_ones_and_answer_alike_every_time(tmp_pat
     assert len(said) == 3 and said == describe(pictures) and said[:1] == describe(pictures[:1])
     rows = encode(["small red circle", "large green square", "wood"])
     assert rows.shape == (3, 24) and torch.allclose(rows.norm(dim=1), torch.ones(3), atol=1e-5) and rows.dtype == torch.float32
-    with pytest.raises(UserError, match="vision='.*nowhere' cannot be loaded"):
+    with pytest.raises(UserError, match=r"vision='.*nowhere' cannot be loaded"):
         Describer(str(tmp_path / "nowhere"))
+
+
+# ---- real sets, where the cache holds them ----
+
+def real(name):
+    """A real set as user, item and split, or a skipped test that says what is missing."""
+    if not (folder := os.environ.get("PAPERS_NB_REAL")):
+        pytest.skip(f"PAPERS_NB_REAL names no folder that holds {name}.npz")
+    return read_interactions(f"{folder}/{name}.npz")
+
+
+@pytest.mark.parametrize("name,counts,popularity,ease", [
+    ("baby_interactions", (118_551, 20_559, 21_682), (.0295, .0505, .0157, .0210), (.0568, .0798, .0332, .0392)), ("ml_latest_small_5core", (72_434, 8_773, 9_067), (.0796, .1222, .1087, .1160), (.1818, .2697, .2238, .2440))])
+def test_bars_on_real_sets_have_known_values(name, counts, popularity, ease):
+    shop = real(name)
+    assert tuple(len(shop.pairs(p)[0]) for p in (TRAIN, VALID, TEST)) == counts
+    n = np.bincount(shop.user)
+    aside = np.where(n < 10, 2, n // 5)
+    assert (np.bincount(shop.pairs(VALID)[0], minlength=shop.users) == aside // 2).all() and (np.bincount(shop.pairs(TEST)[0], minlength=shop.users) == aside - aside // 2).all()
+    for bar, known in ((Popularity, popularity), (EASE, ease)):
+        found = evaluate(bar(shop).scores, shop, TEST)
+        assert tuple(round(found[k], 4) for k in ("recall@10", "recall@20", "ndcg@10", "ndcg@20")) == known
+
+
+def test_items_of_the_real_shop_are_drawn_far_more_evenly_than_they_are_taken():
+    from papers_nb.lirdrec.speed import expected_negatives
+    user, item = (torch.from_numpy(a) for a in real("baby_interactions").pairs(TRAIN))
+    drawn, taken = expected_negatives(user, item), torch.bincount(item)
+    seen = taken > 0
+    assert round(drawn[seen].min().item(), 2) == 16.07 and round(drawn[seen].max().item(), 2) == 16.84 and taken[seen].median() == 8
+    assert round((drawn > taken)[seen].double().mean().item(), 3) == .741

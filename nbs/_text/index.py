@@ -4,7 +4,7 @@
 # > Five papers taken apart and put back together, so that you can believe every line.
 
 # %% [markdown]
-# Five papers are planned; AdaB²N is here, LIRDRec has begun. Each is a folder of notebooks: derivations that are checked by code, parts that can be imported, trainings that run in batches and go on after being killed, and results computed from their records. The function that a page explains is the function that a training calls and that `pip install papers_nb` delivers.
+# Five papers are planned; AdaB²N and LIRDRec are here, three are to come. Each is a folder of notebooks: derivations that are checked by code, parts that can be imported, trainings that run in batches and go on after being killed, and results computed from their records. The function that a page explains is the function that a training calls and that `pip install papers_nb` delivers.
 #
 # | you are | start with |
 # |---|---|
@@ -77,6 +77,7 @@ Markdown(f'From our own runs, {len(seeds)} seeds: normalising new and replayed d
 # ```sh
 # pip install papers_nb          # torch, numpy, safetensors, nothing else
 # pip install 'papers_nb[run]'   # what the trainings need
+# pip install 'papers_nb[text]'  # also models that see and read, for features of items
 # ```
 
 # %%
@@ -102,6 +103,18 @@ from papers_nb.adab2n import convert_adab2n
 
 model = convert_adab2n(nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU()), tasks=5, kappa=.4)
 model[1]
+
+# %% [markdown]
+# A recommender takes who took what, and features of the items; an item that nobody took is scored by its features alone:
+
+# %%
+import numpy as np
+from papers_nb.lirdrec import LIRDRec
+
+rng = np.random.default_rng(0)
+took = {'user': np.repeat(np.arange(40), 6), 'item': np.concatenate([rng.choice(30, 6, replace=False) for _ in range(40)])}
+shop = LIRDRec(epochs=3).fit(took, {'text': rng.standard_normal((31, 8), dtype=np.float32)})
+shop.recommend([0, 1], k=3), shop.scores([0])[0, 30].item()
 
 # %% [markdown]
 # ## Run one notebook
