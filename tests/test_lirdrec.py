@@ -307,8 +307,25 @@ def test_strictly_cold_items_occur_in_the_test_part_alone_and_compete_among_them
     for a, b in zip(user, item):
         want.setdefault(a, set()).add(b)
     assert judge(lists, user, item)["recall@20"] == pytest.approx(np.mean([len(t & set(best[a])) / len(t) for a, t in want.items()]))
-    with pytest.raises(UserError, match="cold=1"):
-        strict_cold(SHOP, 1.)
+    for share in (0., 1e-9, .9999, 1., -1.):
+        with pytest.raises(UserError, match=f"share={share}"):
+            strict_cold(SHOP, share)
+
+
+@given(st.integers(0, 10**6))
+@settings(max_examples=40, deadline=None)
+def test_whoever_counts_as_cold_has_no_pair_before_the_test(seed):
+    rng = np.random.default_rng(seed)
+    pairs = np.unique(rng.integers(0, (6, 7), (25, 2)), axis=0)
+    part = rng.integers(0, 3, len(pairs))
+    part[np.unique(pairs[:, 0], return_index=True)[1]] = TRAIN
+    shop = Interactions("x", np.unique(pairs[:, 0], return_inverse=True)[1], pairs[:, 1], part, items=7)
+    try:
+        cold = strict_cold(shop, .3, seed)
+    except UserError as e:
+        assert "leaves no user" in str(e)
+        return
+    assert set(cold.part[cold_items(cold)[cold.item]]) <= {TEST} and cold_items(cold).sum() >= 2
 
 
 def test_groups_by_degree_cover_all_pairs_and_each_is_judged_alone():
@@ -320,6 +337,34 @@ def test_groups_by_degree_cover_all_pairs_and_each_is_judged_alone():
     assert found["users 4 to 5"] == judge(lists, user[rows], item[rows], (20,))["recall@20"]
     low, high = min(v for k, v in found.items() if k.startswith("users")), max(v for k, v in found.items() if k.startswith("users"))
     assert low <= judge(lists, user, item, (20,))["recall@20"] <= high
+
+
+def test_lists_too_short_for_a_measure_are_refused_and_whole_ones_are_not():
+    lists = ranking(lambda users: torch.zeros(len(users), SHOP.items), SHOP, k=10)
+    with pytest.raises(UserError, match=r"ks=\(20,\): the lists hold 10 items"):
+        by_degree(lists, SHOP)
+    tiny = Interactions("tiny", [0, 0, 1, 1], [0, 1, 1, 2], [TRAIN, TEST, TRAIN, TEST])
+    assert evaluate(lambda users: torch.zeros(len(users), 3), tiny, TEST)["recall@20"] == 1.
+
+
+def test_recommenders_that_draw_nothing_serve_who_took_everything():
+    rng = np.random.default_rng(0)
+    shop = Interactions("all", np.r_[np.zeros(6, int), np.repeat([1, 2, 3], 3)], np.r_[np.arange(6), [0, 1, 2, 2, 3, 4, 5, 0, 1]], np.r_[np.zeros(6, int), [0, 1, 2] * 3], {"text": rng.standard_normal((6, 4))})
+    torch.manual_seed(0)
+    net = BM3(shop, 8)
+    fit(Stepper(0), net, shop, Best(net, 3), batch=4, epochs=2)
+    with pytest.raises(UserError, match="took every item"):
+        fit(Stepper(0), FreeRows(shop, 8), shop, Best(net, 3), batch=4, epochs=1)
+
+
+@pytest.mark.parametrize("call,words", [
+    (lambda: Interactions("x", [0], [0], [0], {"a": np.full((1, 2), 1e300)}), "not finite in 32 bits"), (lambda: read_interactions(SHOP, np.ones((3, 3))), "a mapping from names"),
+    (lambda: Propagation([0, 1], [0, 1], 2, 2, drop=.9), "leaves none of the 2 pairs"), (lambda: Propagation([0], [0], 1, 1, drop=1.), "below 1"), (lambda: ItemGraph(SHOP.features, {"image": 3., "text": -2.}), "none negative"),
+    (lambda: SumRows(SHOP, scale=0.), "scale=0.0: above 0"), (lambda: BM3(SHOP, dropout=1.), "dropout=1.0"), (lambda: nearest(torch.eye(3), 4), "k=4 neighbours"),
+    *[(lambda make=make: make(Interactions("x", [0, 0], [0, 1], [0, 0], {"items": np.eye(2)})), "a name that torch uses itself") for make in (LIRDRecNet, VBPR, BM3)]])
+def test_arguments_that_cannot_work_are_refused_in_words(call, words):
+    with pytest.raises(UserError, match=words):
+        call()
 
 
 # ---- what an importer meets ----
@@ -370,6 +415,8 @@ def test_a_supplied_set_is_read_and_what_is_other_than_known_is_said(tmp_path, m
     assert shop.content == SHOP.content and all(np.allclose(shop.features[m], x) and shop.features[m].dtype == np.float32 for m, x in SHOP.features.items())
     assert f"{stem}.inter" in said and "other than known" in said and "cast to float32" in said and "other than known" in checksum(name)
     before = checksum(name)
+    (folder / "text_feat.npy").rename(folder / "image_feat.npy")
+    assert checksum(name) != before, "the same bytes under another name are another set"
     np.save(folder / "text_feat.npy", SHOP.features["text"] + 1)
     assert checksum(name) != before
     net = LIRDRecNet(shop, 8, 16)
@@ -402,7 +449,7 @@ def test_interactions_alone_serve_what_needs_no_features(tmp_path, monkeypatch):
     (lambda f: (f / "baby.inter").unlink(), "has neither baby.inter nor an .npz file"), (lambda f: np.save(f / "text_feat.npy", SHOP.features["text"][:-1]), f"{SHOP.items - 1} rows for {SHOP.items} items|item ids"),
     (lambda f: np.save(f / "image_feat.npy", np.full((SHOP.items, 4), np.nan)), "not finite"), (lambda f: (f / "image_feat.npy").write_bytes(b"no numbers"), r"not a whole \.npy"),
     (lambda f: np.save(f / "text_feat.npy", np.array([{}] * SHOP.items), allow_pickle=True), r"not a whole \.npy"), (lambda f: (f / "baby.inter").write_text("userID\titemID\n1\tx\n"), "whole numbers"),
-    (lambda f: (f / "baby.inter").write_text(""), "no column 'userID'")])
+    (lambda f: (f / "baby.inter").write_text(""), "no column 'userID'"), (lambda f: np.savez(f / "a.npz", user=[0]), r"has baby\.inter and a\.npz")])
 def test_a_malformed_supplied_set_is_refused_in_one_line(tmp_path, monkeypatch, spoil, words):
     monkeypatch.setenv("PAPERS_NB_CACHE", str(tmp_path))
     spoil(mmrec_folder(tmp_path))

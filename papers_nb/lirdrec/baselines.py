@@ -8,14 +8,13 @@ Docs: https://OWNER.github.io/papers_nb/lirdrec/baselines.html.md"""
 __all__ = ['FreeRows', 'VBPR', 'SumRows', 'FREEDOM', 'BM3', 'Popularity', 'EASE', 'taken']
 
 # %% ../../nbs/lirdrec/24_baselines.ipynb #b73d5450
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cosine_similarity
 
 from ..errors import UserError
 from .data import TRAIN, Interactions
-from .graph import GraphNet, ItemGraph, bpr, csr
+from .graph import GraphNet, ItemGraph, bpr, csr, tensors
 from .metrics import places
 
 # %% ../../nbs/lirdrec/24_baselines.ipynb #375a3133
@@ -56,7 +55,7 @@ class VBPR(FreeRows):
     "Free rows, and a linear map of the features beside them. Source: He and McAuley 2016, as in MMRec, `models/vbpr.py`."
     def __init__(self, data: Interactions, dim: int=64, reg: float=1e-4):
         super().__init__(data, dim, 0, reg)
-        self.register_buffer('x', torch.cat(list(_features(data, 'VBPR').values()), 1), persistent=False)
+        self.register_buffer('x', torch.cat(list(tensors(data, 'VBPR').values()), 1), persistent=False)
         self.users = _rows(data.users, 2*dim)
         self.map = _map(self.x.shape[1], dim)
 
@@ -72,13 +71,8 @@ class VBPR(FreeRows):
         "Free rows and the map of the features."
         return [self.items, self.map.weight]
 
-def _features(data, who):
-    "Features as tensors."
-    if not data.features: raise UserError(f'{data.name} has no features, which {who} needs')
-    return {m: torch.from_numpy(np.array(x, dtype=np.float32)) for m, x in data.features.items()}
-
 def _map(size, dim):
-    "A linear map with the initial weights of MMRec."
+    "A linear map whose weights start Xavier-normal, as in MMRec."
     layer = nn.Linear(size, dim)
     nn.init.xavier_normal_(layer.weight)
     return layer
@@ -92,7 +86,8 @@ class SumRows(GraphNet):
         scale: float=1.,    # root mean square length of a row of features
     ):
         super().__init__(data, 0)
-        x = torch.cat(list(_features(data, 'SumRows').values()), 1)
+        if not scale > 0: raise UserError(f'scale={scale}: above 0')
+        x = torch.cat(list(tensors(data, 'SumRows').values()), 1)
         self.register_buffer('x', x*(scale/x.square().sum(1).mean().sqrt()), persistent=False)
         self.users, self.items, self.map = _rows(data.users, dim), _rows(data.items, dim), _rows(self.x.shape[1], dim)
         for name in ('items', 'map'): self.register_buffer(f'{name}_first', getattr(self, name).detach().clone())
@@ -117,7 +112,7 @@ class SumRows(GraphNet):
         "How far each part has moved, and whether ΔW = XᵀΔE."
         rows, weights = (getattr(self, n).detach().double() - getattr(self, f'{n}_first').double() for n in ('items', 'map'))
         x = self.x.double()
-        return {'moved': [((x @ weights).norm()/rows.norm()).item(), ((weights - x.T @ rows).norm()/weights.norm()).item()]}
+        return {'moved': [((x @ weights).norm()/rows.norm().clamp(min=1e-300)).item(), ((weights - x.T @ rows).norm()/weights.norm().clamp(min=1e-300)).item()]}
 
 # %% ../../nbs/lirdrec/24_baselines.ipynb #b43fa6f1
 class FREEDOM(FreeRows):
@@ -131,7 +126,7 @@ class FREEDOM(FreeRows):
         neighbours: int=10, # of the item graph
     ):
         super().__init__(data, dim, layers, reg, drop)
-        self.x = nn.ParameterDict(_features(data, 'FREEDOM'))
+        self.x = nn.ParameterDict(tensors(data, 'FREEDOM'))
         self.maps = nn.ModuleDict({m: nn.Linear(x.shape[1], dim) for m, x in self.x.items()})
         self.alike = ItemGraph(data.features, k=neighbours)
 
@@ -152,6 +147,7 @@ class FREEDOM(FreeRows):
 # %% ../../nbs/lirdrec/24_baselines.ipynb #c797023d
 class BM3(FreeRows):
     "Rows that predict each other under dropout. Source: Zhou et al. 2023 (BM3); MMRec, `models/bm3.py`."
+    needs_others = False
     def __init__(self,
         data: Interactions, # whose training pairs and features are used
         dim: int=64,        # length of a row
@@ -161,9 +157,10 @@ class BM3(FreeRows):
         pull: float=2.,     # weight of the terms for the modalities
     ):
         super().__init__(data, dim, layers, reg)
-        self.x = nn.ParameterDict(_features(data, 'BM3'))
+        self.x = nn.ParameterDict(tensors(data, 'BM3'))
         self.maps = nn.ModuleDict({m: _map(x.shape[1], dim) for m, x in self.x.items()})
         self.predict, self.dropout, self.pull = _map(dim, dim), dropout, pull
+        if not 0 <= dropout < 1: raise UserError(f'dropout={dropout}: at least 0 and below 1')
 
     def rows(self)->tuple[Tensor, Tensor]: # users (n_u, d), items (n_i, d)
         "Rows before the last map."
@@ -175,19 +172,22 @@ class BM3(FreeRows):
         return tuple(self.predict(r) for r in self.rows())
 
     def loss(self,
-        user: Tensor, item: Tensor, other: Tensor, # users, items they took, items drawn, (B,) each; none is drawn for
+        user: Tensor, item: Tensor, other: Tensor|None=None, # users, items they took, (B,) each; no others are needed
         draws: torch.Generator|None=None, # on the CPU, of the dropout
     )->Tensor: # scalar
         "How far the rows of a pair are from predicting each other, and lengths."
         u, i = self.rows()
         lengths = (u.norm() + i.norm())/len(i)
-        u, i = u[user], i[item]
-        def apart(x, target):
-            "One minus the mean cosine to a target that is not trained, under dropout."
-            kept = torch.rand(target.shape, generator=draws).to(target.device) >= self.dropout
-            return 1 - cosine_similarity(self.predict(x), target.detach()*kept/(1 - self.dropout)).mean()
+        def target(x, table, rows):
+            "Rows that are not trained, with one mask for each row of their table."
+            kept = torch.rand(len(table), x.shape[1], generator=draws).to(x.device)[rows] >= self.dropout
+            return x.detach()*kept/(1 - self.dropout)
+        def apart(x, aim):
+            "One minus the mean cosine of what a row predicts to its target."
+            return 1 - cosine_similarity(self.predict(x), aim).mean()
+        aim_u, aim_i = target(u[user], u, user), target(i[item], i, item)
         shown = [self.maps[m](x[item]) for m, x in self.x.items()]
-        return apart(u, i) + apart(i, u) + self.reg*lengths + self.pull*sum(apart(f, i) + apart(f, f) for f in shown)
+        return apart(u[user], aim_i) + apart(i[item], aim_u) + self.reg*lengths + self.pull*sum(apart(f, aim_i) + apart(f, target(f, i, item)) for f in shown)
 
 # %% ../../nbs/lirdrec/24_baselines.ipynb #78c5a7cc
 class Popularity:
@@ -204,7 +204,7 @@ class EASE:
         data: Interactions, # whose training pairs are used
         reg: float=100.,    # λ
     ):
-        user, item = data.pairs(TRAIN)
+        user, item = data.by_user
         ones, self.data = torch.ones(len(user), dtype=torch.float64), data
         r, r_t = csr(user, item, ones, (data.users, data.items)), csr(item, user, ones, (data.items, data.users))
         p = torch.linalg.inv((r_t @ r).to_dense() + reg*torch.eye(data.items, dtype=torch.float64))
@@ -220,5 +220,5 @@ def taken(
     dtype: torch.dtype=torch.float32,
 )->Tensor: # (B, n_i), sparse CSR
     "One where a user took an item in training, else zero."
-    rows, items = places(users.numpy(), *data.pairs(TRAIN))
+    rows, items = places(users.numpy(), *data.by_user)
     return csr(rows, items, torch.ones(len(rows), dtype=dtype), (len(users), data.items))

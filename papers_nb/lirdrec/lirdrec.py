@@ -8,14 +8,13 @@ Docs: https://OWNER.github.io/papers_nb/lirdrec/lirdrec.html.md"""
 __all__ = ['COPIES', 'ITEMS', 'Copying', 'principal', 'LIRDRecNet']
 
 # %% ../../nbs/lirdrec/21_lirdrec.ipynb #15de3f3d
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from ..errors import UserError
 from .data import Interactions
-from .graph import GraphNet, ItemGraph, bpr
+from .graph import GraphNet, ItemGraph, bpr, tensors
 from .transform import transform
 
 # %% ../../nbs/lirdrec/21_lirdrec.ipynb #23a6fafa
@@ -92,8 +91,7 @@ class LIRDRecNet(GraphNet):
     ):
         super().__init__(data, layers, drop=drop)
         if items not in ITEMS: raise UserError(f'items={items!r}: one of {", ".join(ITEMS)}')
-        if not data.features: raise UserError(f'{data.name} has no features, and LIRDRec knows items by nothing else')
-        features = {m: torch.from_numpy(np.asarray(x, dtype=np.float32)) for m, x in data.features.items()}
+        features = tensors(data, 'LIRDRec')
         if pca: features = {m: principal(x, min(pca, *x.shape)) for m, x in features.items()}
         features['shared'] = torch.cat([transform(x, dct) for x in features.values()], 1)
         for m, x in features.items(): self.register_buffer(f'x_{m}', x, persistent=False)

@@ -32,7 +32,7 @@ def fit(
     if not (data.part == VALID).any(): raise UserError(f'{data.name} has no pairs in part {VALID}, by which the epoch is chosen')
     opt = {'adam': torch.optim.Adam, 'sgd': torch.optim.SGD}[optimizer](net.parameters(), lr)
     user, item = (torch.from_numpy(a).to(run.device) for a in data.pairs(TRAIN))
-    negatives, per_epoch, drawn = Negatives(user, item), -(-len(user)//batch), None
+    negatives, per_epoch, drawn = Negatives(user, item) if net.needs_others else None, -(-len(user)//batch), None
     for step in run.steps(per_epoch*epochs, {'net': net, 'opt': opt, 'best': best}):
         epoch, i = divmod(step, per_epoch)
         if i == 0: net.start_epoch(epoch + 1)
@@ -41,7 +41,7 @@ def fit(
             net.redraw(generator(run.seed, 'graph', epoch))
         rows, draws = order[i*batch:(i + 1)*batch].to(run.device), generator(run.seed, 'negatives', step)
         net.train()
-        cost = net.loss(user[rows], item[rows], negatives.draw(user[rows], draws), draws)
+        cost = net.loss(user[rows], item[rows], negatives and negatives.draw(user[rows], draws), draws)
         opt.zero_grad()
         cost.backward()
         opt.step()

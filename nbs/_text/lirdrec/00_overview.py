@@ -40,7 +40,7 @@ Markdown('\n'.join(['| statement | page | checks | edits caught |', '|---|---|--
     *[f'| {c["statement"]} | [{c["page"].split("/")[1]}]({runs.notebook(c["page"]).name}) | {len(c["checks"])} | {sum(any(m["caught"]) for m in c["mutants"])} of {len(c["mutants"])} |' for c in claims]]))
 
 # %% [markdown]
-# In words: for features of length one a single triple favours nobody. Over all items, plain descent obeys an exact law: in every direction of the space of items, features move $\sigma^2$ times as far as identities. So features win where they are strong, lose where they are weak, and never reach what they do not show; and a training that stops early has filled what features show, and little else. Adam does not obey the law. The cosine transform is a rotation, which plain descent does not notice. And weights that are copied into the place of logits, and moved by nothing else, become even within about fifteen epochs.
+# In words: for features of length one a single triple favours nobody. Over all items, plain descent obeys an exact law: in every direction of the space of items, features move $\sigma^2$ times as far as identities. So features win where they are strong, lose where they are weak, and never reach what they do not show; and a training that stops early has filled what features show, and little else. Adam does not obey the law. The cosine transform is a rotation, which plain descent does not notice. Popularity enters through the graph, and the length at which a row starts is a learning rate, larger for larger sets. And weights that are copied into the place of logits, and moved by nothing else, become even within about fifteen epochs.
 #
 # ## Run
 #
@@ -49,15 +49,16 @@ Markdown('\n'.join(['| statement | page | checks | edits caught |', '|---|---|--
 # %%
 #| hide
 longer = {'lr': .005, 'epochs': 100}
-names = {'LIRDRec': {}, 'LIRDRec with item identities': {'ids': True}, 'LIRDRec without the graph of alike items': {'neighbours': 0}, 'LIRDRec, even weights of the branches': {'pwc': 'uniform'},
-         'VBPR': {'model': 'vbpr', **longer}, 'LightGCN': {'model': 'lightgcn', **longer}, 'BPR-MF': {'model': 'bprmf', **longer}}
+names = {'LIRDRec': {}, 'LIRDRec with item identities': {'items': 'both'}, 'LIRDRec without the graph of alike items': {'neighbours': 0}, 'LIRDRec, even weights of the branches': {'pwc': 'uniform'},
+         'identities in place of features': {'items': 'ids'},
+         'FREEDOM': {'model': 'freedom', 'drop': .8, 'reg': .001, **longer}, 'BM3': {'model': 'bm3', **longer}, 'VBPR': {'model': 'vbpr', **longer}, 'LightGCN': {'model': 'lightgcn', **longer}, 'BPR-MF': {'model': 'bprmf', **longer}}
 by = {n: select(runs.records('lirdrec', here=False), runs.check('lirdrec/train', {}), **asked) for n, asked in names.items()}
 value = lambda rows, metric: [r['metrics'][metric]['value'] for r in rows.values()]
 
 # %%
 #| label: fig-synthetic
 #| fig-cap: "Recall at 20 on the made-up set: every seed (light) and the mean with its 95 % interval."
-#| fig-alt: "The four variants of LIRDRec overlap and lie to the right of VBPR and LightGCN, which overlap with each other; BPR-MF lies far to the left."
+#| fig-alt: "The four variants of LIRDRec with features overlap and lie to the right of all others; BPR-MF lies far to the left."
 #| classes: figcard
 fig, ax = plt.subplots(figsize=(6.4, 3.4))
 for y, (n, rows) in enumerate(by.items()):
@@ -82,9 +83,11 @@ Markdown('\n'.join(['| recommender | seeds | recall@20 [%] | ndcg@20 [%] | recal
 # %%
 #| echo: false
 ids, even = (difference(by[n], by['LIRDRec'], 'recall@20') for n in ('LIRDRec with item identities', 'LIRDRec, even weights of the branches'))
-Markdown(f'Adding identities changes recall by {ids} points: {ids.tells("they help", "they hurt")}. Even weights of the branches instead of learnt ones change it by {even}: {even.tells("better", "worse")}. In this set features show every taste, if noisily, and only popularity is hidden from them; where more is hidden, identities may be worth more.')
+Markdown(f'Adding identities changes recall by {ids} points: {ids.tells("they help", "they hurt")}. Even weights of the branches instead of learnt ones change it by {even}: {even.tells("better", "worse")}. In this set features show every taste, if noisily, and only popularity is hidden from them; where more is hidden, identities [are worth more](40_results.ipynb).')
 
 # %% [markdown]
+# [More results](40_results.ipynb): who moved how far, a taste that features hide, MovieLens, items that nobody had taken. [And more tables](41_tables.ipynb): ways to weigh and to turn, whom the lists serve, two models on the real shop *Baby* against published values.
+#
 # ## What the official code does differently
 #
 # - The cosine transform is one-dimensional, along the features of each item; the formula quoted from the paper is two-dimensional, and would mix items.
@@ -96,4 +99,4 @@ Markdown(f'Adding identities changes recall by {ids} points: {ids.tells("they he
 #
 # ## Missing
 #
-# The derivation of propagation and its cost; real data (MovieLens, the Amazon sets, MicroLens) and the tables on them; strictly cold items; FREEDOM and BM3; features from a vision-language model; the benchmark.
+# LIRDRec on the sets of the paper: their features could not be had here. The loaders, the settings and the published values are ready for whoever has the files. Features from real vision-language models, which need a GPU and a hub: [the path](30_features.ipynb) ran with tiny models of random weights. And the body of the paper: its theorems, ablations and figures, which we could not read.

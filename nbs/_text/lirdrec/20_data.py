@@ -18,7 +18,7 @@
 import csv, hashlib, io, re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 
 import numpy as np
@@ -74,6 +74,13 @@ class Interactions:
         rows = self.part == part
         return self.user[rows], self.item[rows]
 
+    @cached_property
+    def by_user(self)->tuple[np.ndarray, np.ndarray]: # users and items, int64
+        "The training pairs in order of user."
+        user, item = self.pairs(TRAIN)
+        order = np.argsort(user, kind='stable')
+        return user[order], item[order]
+
     @property
     def content(self)->str:
         "SHA-256 of the pairs in order of user and item, with their parts. Source: ours."
@@ -91,9 +98,10 @@ def _finite(name, x):
     "Features as float32; a wider type is cast, and that is said."
     x = np.asarray(x)
     if x.ndim != 2 or x.dtype.kind not in 'fiub': raise UserError(f'features {name!r} of shape {x.shape} and type {x.dtype}: numbers, one row an item, are expected')
-    if not np.isfinite(x).all(): raise UserError(f'features {name!r} hold {int((~np.isfinite(x)).sum())} numbers that are not finite')
     if x.dtype == np.float64: print(f'features {name!r} are float64 and are cast to float32')
-    return np.array(x, dtype=np.float32)
+    with np.errstate(over='ignore'): x = np.array(x, dtype=np.float32)
+    if not np.isfinite(x).all(): raise UserError(f'features {name!r} hold {int((~np.isfinite(x)).sum())} numbers that are not finite in 32 bits')
+    return x
 
 
 # %%
@@ -215,7 +223,8 @@ def read_interactions(
     user = _whole('user', user)
     if part is None and user.min(initial=0) < 0: raise UserError(f'user ids from {user.min()}: whole numbers from 0 are expected')
     part = split_per_user(user, np.random.default_rng(seed)) if part is None else part
-    if isinstance(features, Mapping): features = {m: _npy(x) if isinstance(x, (str, Path)) else x for m, x in features.items()}
+    if features is not None and not isinstance(features, Mapping): raise UserError(f'features of type {type(features).__name__}: a mapping from names to arrays or .npy files is expected')
+    if features: features = {m: _npy(x) if isinstance(x, (str, Path)) else x for m, x in features.items()}
     return Interactions(name, user, item, part, features or {}, *sizes)
 
 def _columns(source):
@@ -328,7 +337,8 @@ KNOWN = { # SHA-256, as a third party found them in 2026; beginnings where no mo
 def _supplied(name):
     "The files of a set in the cache: that of the interactions, then those of the features."
     folder, stem = cache()/name, SUPPLIED[name]
-    pairs = [f for f in (folder/f'{stem}.inter', *sorted(folder.glob('*.npz'))) if f.exists()][:1]
+    pairs = [f for f in (folder/f'{stem}.inter', *sorted(folder.glob('*.npz'))) if f.exists()]
+    if len(pairs) > 1: raise UserError(f'{folder} has {" and ".join(f.name for f in pairs)}: one file of interactions is expected')
     if not pairs: raise UserError(f'{folder} has neither {stem}.inter nor an .npz file of interactions; put the files of MMRec there: {stem}.inter, image_feat.npy, text_feat.npy')
     return [*pairs, *(f for f in (folder/'image_feat.npy', folder/'text_feat.npy') if f.exists())]
 
@@ -352,7 +362,7 @@ def identity(
     "What a run stores as the identity of a supplied set. Source: ours."
     sums = {f'{name}/{f.name}': _sum(f, f.stat().st_mtime_ns) for f in _supplied(name)}
     other = [f.split('/')[1] for f, s in sums.items() if not s.startswith(KNOWN.get(f, ''))]
-    return hashlib.sha256(' '.join(sums.values()).encode()).hexdigest()[:16] + (f' ({", ".join(other)} other than known)' if other else '')
+    return hashlib.sha256(' '.join(f'{f.split("/")[1]}:{s}' for f, s in sums.items()).encode()).hexdigest()[:16] + (f' ({", ".join(other)} other than known)' if other else '')
 
 
 # %% [markdown]
@@ -367,12 +377,15 @@ def strict_cold(
     share: float=.2,    # of the items that become cold
     seed: int=0,        # draws them
 )->Interactions: # all pairs of the cold items are in its test part
-    "A set in which some items occur in no training pair. Source: ours; the paper's protocol is not known to us."
-    if not 0 < share < 1: raise UserError(f'cold={share}: a share above 0 and below 1')
+    "A set in which some items, and those that had no training pair anyway, occur in the test part alone. Source: ours; the paper's protocol is not known to us."
+    many = round(share*data.items) if 0 < share < 1 else 0
+    if not 0 < many < data.items: raise UserError(f'share={share}: between 0 and 1, so that some of the {data.items} items become cold and some do not')
     cold = np.zeros(data.items, bool)
-    cold[np.random.default_rng(seed).permutation(data.items)[:round(share*data.items)]] = True
-    part = np.where(cold[data.item], TEST, data.part)
-    keep = np.isin(data.user, data.user[part == TRAIN])
+    cold[np.random.default_rng(seed).permutation(data.items)[:many]] = True
+    keep = np.isin(data.user, data.user[~cold[data.item] & (data.part == TRAIN)])
+    if not keep.any(): raise UserError(f'share={share} leaves no user a training item')
+    warm = np.isin(data.item, data.item[keep & ~cold[data.item] & (data.part == TRAIN)])
+    part = np.where(warm, data.part, TEST)
     return Interactions(data.name, np.unique(data.user[keep], return_inverse=True)[1], data.item[keep], part[keep], data.features, items=data.items)
 
 def cold_items(data: Interactions)->np.ndarray: # bool (n_i,)

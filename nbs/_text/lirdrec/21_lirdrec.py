@@ -15,21 +15,21 @@
 
 # %%
 #| export
-import numpy as np
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from papers_nb.errors import UserError
 from papers_nb.lirdrec.data import Interactions
-from papers_nb.lirdrec.graph import GraphNet, ItemGraph, bpr
+from papers_nb.lirdrec.graph import GraphNet, ItemGraph, bpr, tensors
 from papers_nb.lirdrec.transform import transform
 
 # %%
 #| hide
 import math
 from papers_nb.core.checks import raises
-from papers_nb.lirdrec.data import synthetic
+from papers_nb.lirdrec.data import TRAIN, synthetic
+from papers_nb.lirdrec.sampling import Negatives
 
 # %% [markdown]
 # Most multimodal recommenders give every item a free row of its own, an identity, and add what the features say. LIRDRec drops the identities. What an item is follows from its features alone, so a new item has a representation at once. Users keep free rows, three each.
@@ -157,8 +157,7 @@ class LIRDRecNet(GraphNet):
     ):
         super().__init__(data, layers, drop=drop)
         if items not in ITEMS: raise UserError(f'items={items!r}: one of {", ".join(ITEMS)}')
-        if not data.features: raise UserError(f'{data.name} has no features, and LIRDRec knows items by nothing else')
-        features = {m: torch.from_numpy(np.asarray(x, dtype=np.float32)) for m, x in data.features.items()}
+        features = tensors(data, 'LIRDRec')
         if pca: features = {m: principal(x, min(pca, *x.shape)) for m, x in features.items()}
         features['shared'] = torch.cat([transform(x, dct) for x in features.values()], 1)
         for m, x in features.items(): self.register_buffer(f'x_{m}', x, persistent=False)
@@ -213,11 +212,14 @@ u, i = net()
 u.shape, i.shape, sum(p.numel() for p in net.parameters())
 
 # %% [markdown]
-# Before training no item is preferred to another, so the loss is close to ln 2:
+# Before training, a triple drawn at random costs about ln 2, since nothing is known. A training pair against an item that was not taken costs less: [the graph alone](14_propagation.ipynb) already prefers what many took.
 
 # %%
-pairs = torch.arange(100)
-net.loss(pairs, pairs, pairs + 100).item(), math.log(2)
+torch.manual_seed(0)
+taken = [torch.from_numpy(a) for a in made.pairs(TRAIN)]
+others = Negatives(*taken).draw(taken[0], torch.Generator().manual_seed(0))
+anybody = torch.randint(made.users, (10_000,)), *torch.randint(made.items, (2, 10_000))
+math.log(2), net.loss(*anybody).item(), net.loss(*taken, others).item()
 
 
 # %% [markdown]

@@ -79,7 +79,8 @@ class Propagation(nn.Module):
         self.pairs, self.shape = (torch.as_tensor(user), torch.as_tensor(item)), (users, items)
         self.layers, self.scale, self.drop = layers, 1/(layers + 1) if mean else 1., drop
         for name, x in zip(('r', 'r_t'), self._scaled(*self.pairs)): self.register_buffer(name, x, persistent=False)
-        self.thinned = None
+        self.thinned, self.kept = None, int(len(self.pairs[0])*(1 - drop) + 1e-9)
+        if not self.kept: raise UserError(f'drop={drop} leaves none of the {len(self.pairs[0])} pairs')
 
     def _values(self, user, item):
         "One over the root of both degrees, for every pair."
@@ -96,14 +97,14 @@ class Propagation(nn.Module):
     ):
         "Draw the pairs that the next epoch trains on, those of small degree more often."
         if not self.drop: return
-        kept = torch.multinomial(self._values(*self.pairs), int(len(self.pairs[0])*(1 - self.drop) + 1e-9), generator=draws)
+        kept = torch.multinomial(self._values(*self.pairs), self.kept, generator=draws)
         self.thinned = tuple(x.to(self.r.device) for x in self._scaled(*(p[kept] for p in self.pairs)))
 
     def forward(self,
         u: Tensor, # rows of the users, (n_u, d)
         i: Tensor, # rows of the items, (n_i, d)
     )->tuple[Tensor, Tensor]: # the same shapes
-        "Sum over 0 to L layers; a row without neighbours stays as it is."
+        "Sum or mean over 0 to L layers; of a row without neighbours every layer but the first is zero."
         r, r_t = self.thinned if self.training and self.thinned else (self.r, self.r_t)
         sums, now = [u, i], (u, i)
         for _ in range(self.layers):
@@ -132,12 +133,13 @@ u.flatten(), i.flatten()
 # %% [markdown]
 # ## What every network here has
 #
-# The training asks every recommender that learns for the same few things.
+# The training asks every recommender that learns for the same few things. Features come as tensors under the names of their modalities, which torch's containers must not have taken already.
 
 # %%
 #| exports
 class GraphNet(nn.Module):
     "A network over the graph of users and items; a forward gives rows of users and items. Source: ours."
+    needs_others = True # whether its loss compares with items that were drawn
     def __init__(self,
         data: Interactions, # whose training pairs are used
         layers: int=2,      # L
@@ -154,13 +156,22 @@ class GraphNet(nn.Module):
         "Draw what an epoch draws; called again when a run resumes within an epoch."
         self.graph.thin(draws)
 
-    def watched(self)->list[Tensor]: # free rows of items, then the map of their features, where a network has both
+    def watched(self)->list[Tensor]: # free rows of items, then the linear map of their features, of a network whose items are made of these two
         "Parameters whose gradients a training notes."
         return []
 
     def seen(self)->dict: # name → list of numbers
         "What a training notes after an epoch."
         return {}
+
+def tensors(
+    data: Interactions, # whose features are asked for
+    who: str,           # needs them
+)->dict[str, Tensor]: # modality → float32 (n_i, D)
+    "Features as tensors; raises `UserError` where there are none, or for a name that torch has taken."
+    if not data.features: raise UserError(f'{data.name} has no features, which {who} needs')
+    if taken := [m for m in data.features if hasattr(nn.ModuleDict(), m)]: raise UserError(f'features {taken[0]!r}: a name that torch uses itself; choose another')
+    return {m: torch.from_numpy(np.array(x)) for m, x in data.features.items()}
 
 def bpr(
     u: Tensor, # rows of users, (B, d)
@@ -174,7 +185,7 @@ def bpr(
 # %% [markdown]
 # ## Items alike
 #
-# Items whose features point in the same direction are probably alike. For each modality, every item is linked to its ten neighbours of largest cosine, itself among them, each with weight one tenth. The graphs of the modalities are mixed, once, before training.
+# Items whose features point in the same direction are probably alike. For each modality, every item is linked to its ten neighbours of largest cosine, itself among them, each with weight one tenth. (Of more than ten equal rows, such as the mean picture of items that have none, all have the same ten neighbours, those of smallest id.) The graphs of the modalities are mixed, once, before training.
 
 # %%
 #| exports
@@ -184,7 +195,7 @@ def nearest(
     batch: int=2048, # rows at once
 )->Tensor: # ids (n, k); ties go to the smaller id
     "The items of largest cosine. Source: official code, `src/models/lirdrec.py`; the order of ties is ours."
-    if not 1 <= k <= len(x): raise UserError(f'neighbours={k}: 1 to {len(x)}, the number of items')
+    if not 1 <= k <= len(x): raise UserError(f'k={k} neighbours: 1 to {len(x)}, the number of items')
     unit = nn.functional.normalize(x.double(), dim=1)
     return torch.cat([top_k((part @ unit.T).round(decimals=10), k) for part in unit.split(batch)])
 
@@ -198,7 +209,7 @@ class ItemGraph(nn.Module):
         super().__init__()
         first, rest = 'image' if 'image' in features else next(iter(features)), len(features) - 1
         shares = shares or {m: 1. if not rest else .1 if m == first else .9/rest for m in features}
-        if abs(sum(shares.values()) - 1) > 1e-6 or shares.keys() != features.keys(): raise UserError(f'shares {shares}: one for each of {", ".join(features)}, summing to one')
+        if shares.keys() != features.keys() or abs(sum(shares.values()) - 1) > 1e-6 or min(shares.values()) < 0: raise UserError(f'shares={shares}: one for each of {", ".join(features)}, none negative, summing to one')
         n = len(next(iter(features.values())))
         columns = torch.cat([nearest(torch.as_tensor(np.asarray(x)), k).flatten() for x in features.values()])
         rows = torch.arange(n).repeat_interleave(k).repeat(len(features))

@@ -102,19 +102,18 @@ def unseen(
 )->Tensor: # a copy in which what a user took in training has the score -∞
     "Leave out what was taken in training. Source: MMRec, `utils/topk_evaluator.py`."
     scores = scores.clone()
-    scores[tuple(p.to(scores.device) for p in places(ids, *data.pairs(TRAIN)))] = -torch.inf
+    scores[tuple(p.to(scores.device) for p in places(ids, *data.by_user))] = -torch.inf
     return scores
 
 def places(
     ids: np.ndarray,                    # users, in any order, (B,)
-    user: np.ndarray, item: np.ndarray, # pairs, (N,) each
+    user: np.ndarray, item: np.ndarray, # pairs in order of user, (N,) each
 )->tuple[Tensor, Tensor]: # int64
     "Row and column of every pair of some users in a table with one row for each of them. Source: ours."
-    order = np.argsort(user, kind='stable')
-    low, high = (np.searchsorted(user, ids, side, sorter=order) for side in ('left', 'right'))
+    low, high = (np.searchsorted(user, ids, side) for side in ('left', 'right'))
     rows = np.repeat(np.arange(len(ids)), high - low)
     within = np.arange(len(rows)) - np.repeat(np.cumsum(high - low) - (high - low), high - low)
-    return torch.from_numpy(rows), torch.from_numpy(item[order[low[rows] + within]])
+    return torch.from_numpy(rows), torch.from_numpy(item[low[rows] + within])
 
 @torch.no_grad()
 def ranking(
@@ -142,6 +141,7 @@ def judge(
     if not len(user): raise UserError('there are no pairs in this part or group, so there is nothing to find')
     ids, targets = np.unique(user, return_counts=True)
     size = max(int(lists.max()), int(item.max())) + 1
+    if max(ks) > lists.shape[1] < size: raise UserError(f'ks={ks}: the lists hold {lists.shape[1]} items, not {max(ks)}')
     hits = torch.isin(torch.from_numpy(ids)[:, None]*size + lists[ids], torch.from_numpy(user*size + item))
     return measures(hits, torch.from_numpy(targets), ks)
 
