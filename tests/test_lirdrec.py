@@ -544,11 +544,22 @@ def test_items_are_read_with_their_words_and_pictures(tmp_path):
 
 
 @pytest.mark.parametrize("rows,head,words", [
-    (["0,Cup,,,,a.png", "2,Plate,,,,"], None, "row 3 is another"), (["0,,,,,"], None, "neither words nor a picture"), ([], None, "no rows"), (["Cup"], "title", "no column item")])
+    (["0,Cup,,,,a.png", "2,Plate,,,,"], None, "row 3 is another"), (["0,Cup,,,,", "1,,,,,"], None, "item 1: neither words nor a picture"), ([], None, "no rows"), (["Cup"], "title", "no column item")])
 def test_malformed_items_are_refused(tmp_path, rows, head, words):
     from papers_nb.lirdrec.features import read_items
     with pytest.raises(UserError, match=words):
         read_items(item_folder(tmp_path, rows, *([head] if head else [])))
+
+
+def test_tables_of_other_programs_are_read_or_refused(tmp_path):
+    from papers_nb.lirdrec.features import read_items
+    item_folder(tmp_path, ["0,Tasse à thé,,,,"])
+    table = tmp_path / "items.csv"
+    table.write_text(table.read_text(encoding="utf-8"), encoding="utf-8-sig")
+    assert read_items(tmp_path)[0].words == "Tasse à thé"
+    table.write_text(table.read_text(encoding="utf-8-sig"), encoding="latin-1")
+    with pytest.raises(UserError, match="is not UTF-8"):
+        read_items(tmp_path)
 
 
 def test_a_picture_that_is_none_is_named(tmp_path, monkeypatch):
@@ -584,6 +595,8 @@ def test_describing_goes_on_where_it_was_killed_and_asks_nothing_twice():
         fit(broken, items, describe, encode, Rows(), batch=3)
     rows = Rows()
     fit(Breaking(saved=broken.saved), items, describe, encode, rows, batch=3)
+    with pytest.raises(UserError, match="begun with the models"):
+        fit(Breaking(saved=broken.saved), items, describe, encode, Rows("others"), batch=3)
     assert rows.captions == whole.captions and torch.equal(rows.embeddings, whole.embeddings) and len(rows.captions) == 10 and rows.captions[-1] == ""
     assert len(first) == 9 and len(asked) <= 12, "at most the batch that was broken is asked again"
 
@@ -594,7 +607,10 @@ def test_tiny_models_are_loaded_as_real_ones_and_answer_alike_every_time(tmp_pat
     from papers_nb.lirdrec.features import Describer, Encoder, shapes, tiny_encoder, tiny_vision
     pictures = [i.image() for i in shapes()[:3]]
     describe, encode = Describer(tiny_vision(tmp_path / "vision"), prompt="a red circle", tokens=6), Encoder(tiny_encoder(tmp_path / "encoder"))
+    assert encode.cut(["wood " * 600, "wood"]) == 1
     said = describe(pictures)
+    other = Describer(tiny_vision(tmp_path / "right"), prompt="a red circle", tokens=6)
+    assert describe.found == other.found != Describer(tiny_vision(tmp_path / "seed", seed=1)).found and other.processor.tokenizer.padding_side == "left"
     assert len(said) == 3 and said == describe(pictures) and said[:1] == describe(pictures[:1])
     rows = encode(["small red circle", "large green square", "wood"])
     assert rows.shape == (3, 24) and torch.allclose(rows.norm(dim=1), torch.ones(3), atol=1e-5) and rows.dtype == torch.float32

@@ -54,13 +54,16 @@ def first_turn(
 
 # %% ../../nbs/lirdrec/14_propagation.ipynb #85c819e4
 def step_cost(
+    users: int,       # n_u
     items: int,       # n_i
     sizes: tuple[int, ...], # numbers of features of each modality
     pairs: int,       # of the training part
     dim: int=64,      # d
     hidden: int=256,  # h
     layers: int=2,    # L
-)->tuple[int, int]: # floating-point operations of encoders and of the graph of pairs, forward
-    "What a forward of LIRDRec costs. Source: ours, for the official code, `src/models/lirdrec.py`."
+    neighbours: int=10, # k
+)->tuple[int, int, int, int]: # floating-point operations of encoders, graph of pairs, graph of alike items (at most), networks that weigh
+    "What the products in a forward of LIRDRec cost. Source: ours, for the official code, `src/models/lirdrec.py`."
     branches = [*sizes, sum(sizes)]
-    return 2*items*hidden*sum(d + dim for d in branches), 4*pairs*len(branches)*dim*layers
+    width = len(branches)*dim
+    return 2*items*hidden*sum(d + dim for d in branches), 4*pairs*width*layers, 2*items*neighbours*len(sizes)*width, 2*users*len(branches)*(dim + 1)*(dim//4)
