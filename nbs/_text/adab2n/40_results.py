@@ -16,7 +16,7 @@ import numpy as np, matplotlib.pyplot as plt
 from IPython.display import Markdown
 from papers_nb import runs
 from papers_nb.core.plots import COLORS, theme
-from papers_nb.core.stats import difference, interval, select
+from papers_nb.core.stats import difference, interval, select, values
 theme()
 
 # %% [markdown]
@@ -26,11 +26,6 @@ theme()
 #| hide
 kept, DEFAULTS = runs.records('adab2n', here=False), runs.check('adab2n/train', {})
 tuning, final = ([r for r in kept if r['parameters']['data'] == 'digits' and (r['seed'] >= 100) is other] for other in (True, False))
-
-def values(rows, metric='class_il'):
-    "One number a seed."
-    return [r['metrics'][metric]['value'] for r in rows.values()]
-
 
 # %%
 #| hide
@@ -67,7 +62,7 @@ Markdown('\n'.join(['| way to normalise | seeds | Class-IL | Task-IL | forgettin
 fig, ax = plt.subplots(figsize=(6.4, 4.6))
 for y, (name, rows) in enumerate(derpp.items()):
     color = COLORS['orange'] if 'separate' in name else COLORS['blue'] if 'AdaB²N' in name or 'weights' in name else COLORS['grey'] if 'batch' not in name else COLORS['sky']
-    v, i = values(rows), interval(values(rows))
+    v, i = values(rows, 'class_il'), interval(values(rows, 'class_il'))
     ax.plot(v, [y]*len(v), 'o', color=color, alpha=.25, ms=4)
     ax.errorbar([i.mean], [y], xerr=[i.half], fmt='o', color=color, capsize=3)
 ax.set(yticks=range(len(derpp)), yticklabels=list(derpp), xlabel='Class-IL accuracy [%]')
@@ -116,7 +111,7 @@ def host_line(h, n):
     "One line: a method, a norm, its mean and its difference."
     rows, base = tables[h][n], tables[h][joint]
     i = difference(rows, base, 'class_il')
-    return f'| {h} | {n} | {len(rows)} | {interval(values(rows))} | ' + ('|  |' if n == joint else f'{i.mean:+.2f} ± {i.half:.2f} | {i.tells("more", "less")} |')
+    return f'| {h} | {n} | {len(rows)} | {interval(values(rows, "class_il"))} | ' + ('|  |' if n == joint else f'{i.mean:+.2f} ± {i.half:.2f} | {i.tells("more", "less")} |')
 Markdown('\n'.join(['| method | way to normalise | seeds | Class-IL [%] | points | says |', '|---|---|---|---|---|---|', *[host_line(h, n) for h in tables for n in tables[h]]]))
 
 # %% [markdown]

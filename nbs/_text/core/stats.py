@@ -233,9 +233,34 @@ def difference(
     return paired(*([rows[s]['metrics'][metric]['value'] for s in common] for rows in (a, b)), level)
 
 
+def values(
+    rows: dict[int, dict], # seed → record, as `select` gives them
+    metric: str,           # name of a metric
+)->list[float]: # one a seed
+    "A metric of every seed."
+    return [r['metrics'][metric]['value'] for r in rows.values()]
+
+def comparison(
+    named: dict[str, dict[int, dict]], # what a setting is called → seed → record
+    base: str,          # the setting that the others are compared with
+    metrics: list[str], # columns; the first is compared
+)->str: # a Markdown table
+    "Settings in lines: seeds, mean and interval of every metric, paired difference of the first and what it says. Source: ours."
+    units = {m: next(iter(named[base].values()))['metrics'][m]['unit'] for m in metrics}
+    lines = ['| | seeds | ' + ' | '.join(f'{m} [{u}]' for m, u in units.items()) + f' | {metrics[0]} against {base} | says |', '|---'*(len(metrics) + 4) + '|']
+    for name, rows in named.items():
+        i = difference(rows, named[base], metrics[0])
+        told = ' | ' if name == base else f'{i.mean:+.2f} ± {i.half:.2f} | {i.tells("more", "less")}'
+        lines.append(f'| {name} | {len(rows)} | ' + ' | '.join(str(interval(values(rows, m))) for m in metrics) + f' | {told} |')
+    return '\n'.join(lines)
+
+
 # %%
 both = [record(norm, s, v) | {'seed': s} for norm, v5 in (('a', ours), ('b', theirs)) for s, v in enumerate(v5)]
 print(difference(select(both, {'norm': 'a'}), select(both, {'norm': 'a'}, norm='b'), 'accuracy'))
+
+# %%
+Markdown(comparison({n: select(both, {'norm': n}) for n in 'ab'}, 'a', ['accuracy']))
 
 # %% [markdown]
 # ## Where it lives

@@ -17,7 +17,7 @@ from IPython.display import Markdown
 from papers_nb import runs
 from papers_nb.core.checks import ledger
 from papers_nb.core.plots import COLORS, theme
-from papers_nb.core.stats import difference, interval, select
+from papers_nb.core.stats import comparison, difference, interval, select, values
 theme()
 
 # %% [markdown]
@@ -53,7 +53,6 @@ names = {'LIRDRec': {}, 'LIRDRec with item identities': {'items': 'both'}, 'LIRD
          'identities in place of features': {'items': 'ids'},
          'FREEDOM': {'model': 'freedom', 'drop': .8, 'reg': .001, **longer}, 'BM3': {'model': 'bm3', **longer}, 'VBPR': {'model': 'vbpr', **longer}, 'LightGCN': {'model': 'lightgcn', **longer}, 'BPR-MF': {'model': 'bprmf', **longer}}
 by = {n: select(runs.records('lirdrec', here=False), runs.check('lirdrec/train', {}), **asked) for n, asked in names.items()}
-value = lambda rows, metric: [r['metrics'][metric]['value'] for r in rows.values()]
 
 # %%
 #| label: fig-synthetic
@@ -62,7 +61,7 @@ value = lambda rows, metric: [r['metrics'][metric]['value'] for r in rows.values
 #| classes: figcard
 fig, ax = plt.subplots(figsize=(6.4, 3.4))
 for y, (n, rows) in enumerate(by.items()):
-    v, i, color = value(rows, 'recall@20'), interval(value(rows, 'recall@20')), COLORS['blue'] if 'LIRDRec' in n else COLORS['orange']
+    v, i, color = values(rows, 'recall@20'), interval(values(rows, 'recall@20')), COLORS['blue'] if 'LIRDRec' in n else COLORS['orange']
     ax.plot(v, [y]*len(v), 'o', color=color, alpha=.3, ms=4)
     ax.errorbar([i.mean], [y], xerr=[i.half], fmt='o', color=color, capsize=3)
 ax.set(yticks=range(len(by)), yticklabels=list(by), xlabel='recall@20 [%]')
@@ -73,12 +72,7 @@ ax.invert_yaxis();
 #| label: tbl-synthetic
 #| tbl-cap: "The made-up set: mean and 95 % interval over seeds, each with its own draw of the set; difference paired by seed."
 #| code-fold: true
-def line(n):
-    "One line of the table."
-    rows, base = by[n], by['LIRDRec']
-    i = difference(rows, base, 'recall@20')
-    return f'| {n} | {len(rows)} | {interval(value(rows, "recall@20"))} | {interval(value(rows, "ndcg@20"))} | ' + ('' if n == 'LIRDRec' else f'{i.mean:+.2f} ± {i.half:.2f}') + ' |'
-Markdown('\n'.join(['| recommender | seeds | recall@20 [%] | ndcg@20 [%] | recall against LIRDRec |', '|---|---|---|---|---|', *map(line, names)]))
+Markdown(comparison(by, 'LIRDRec', ['recall@20', 'ndcg@20']))
 
 # %%
 #| echo: false

@@ -16,7 +16,7 @@ import numpy as np, matplotlib.pyplot as plt
 from IPython.display import Markdown
 from papers_nb import runs
 from papers_nb.core.plots import COLORS, theme
-from papers_nb.core.stats import difference, interval, select
+from papers_nb.core.stats import comparison, difference, interval, select, values
 theme()
 
 # %% [markdown]
@@ -31,19 +31,11 @@ def rows(**asked):
     "The finished runs of one setting, by seed."
     return select(kept, runs.check('lirdrec/train', asked))
 
-def values(found, metric='recall@20'):
-    "One number a seed."
-    return [r['metrics'][metric]['value'] for r in found.values()]
-
-def against(found, base, metric='recall@20'):
-    "Difference paired by seed, as it stands in a table."
-    i = difference(found, base, metric)
+def points(a, b):
+    "Difference of recall paired by seed, as it stands in a table."
+    i = difference(a, b, 'recall@20')
     return f'{i.mean:+.2f} ± {i.half:.2f}'
 
-def table(named, base, metrics=('recall@20', 'ndcg@20')):
-    "Settings in lines: seeds, metrics, difference of the first metric from one of them."
-    lines = [f'| {n} | {len(found)} | ' + ' | '.join(str(interval(values(found, m))) for m in metrics) + f' | {"" if n == base else against(found, named[base], metrics[0])} |' for n, found in named.items()]
-    return '\n'.join(['| recommender | seeds | ' + ' | '.join(f'{m} [%]' for m in metrics) + f' | {metrics[0]} against {base} |', '|---'*(len(metrics) + 3) + '|', *lines])
 
 # %% [markdown]
 # ## Who moved
@@ -103,7 +95,7 @@ shown = {'features (LIRDRec)': rows(), 'identities': rows(items='ids'), 'feature
 #| label: tbl-shown
 #| tbl-cap: "The made-up set in which features show every taste."
 #| code-fold: true
-Markdown(table(shown, 'features (LIRDRec)') + '\n\n' + 'Bars without training, mean over the same draws: ' + ', '.join(f'{n} {interval(values(shown["features (LIRDRec)"], f"recall@20 of {n}"))} %' for n in ('popularity', 'EASE')) + '.')
+Markdown(comparison(shown, 'features (LIRDRec)', ['recall@20', 'ndcg@20']) + '\n\n' + 'Bars without training, mean over the same draws: ' + ', '.join(f'{n} {interval(values(shown["features (LIRDRec)"], f"recall@20 of {n}"))} %' for n in ('popularity', 'EASE')) + '.')
 
 # %% [markdown]
 # ## Where more and more is hidden
@@ -123,7 +115,7 @@ base = hidden['features (LIRDRec)']
 #| code-fold: true
 def hidden_line(w):
     "One line."
-    cells = [str(interval(values(base[w]))), *(against(hidden[n][w], base[w]) for n in ('identities', 'features and identities')), against(hidden['features and identities'][w], hidden['identities'][w])]
+    cells = [str(interval(values(base[w], 'recall@20'))), *(points(hidden[n][w], base[w]) for n in ('identities', 'features and identities')), points(hidden['features and identities'][w], hidden['identities'][w])]
     return f'| {w:g} | {len(base[w])} | ' + ' | '.join(cells) + ' |'
 Markdown('\n'.join(['| hidden weight | seeds | features | identities | both | both against identities |', '|---'*6 + '|', *map(hidden_line, WEIGHTS)]))
 
@@ -165,11 +157,11 @@ film = {'features (LIRDRec)': rows(**movies, dim=32), 'identities': rows(**movie
 #| tbl-cap: "MovieLens small, five-core."
 #| code-fold: true
 bar = next(iter(film['LightGCN'].values()))['metrics']
-Markdown(table(film, 'features (LIRDRec)') + '\n\nBars without training: ' + ', '.join(f'{n} recall@20 {bar[f"recall@20 of {n}"]["value"]:.2f} %, ndcg@20 {bar[f"ndcg@20 of {n}"]["value"]:.2f} %' for n in ('popularity', 'EASE')) + '.')
+Markdown(comparison(film, 'features (LIRDRec)', ['recall@20', 'ndcg@20']) + '\n\nBars without training: ' + ', '.join(f'{n} recall@20 {bar[f"recall@20 of {n}"]["value"]:.2f} %, ndcg@20 {bar[f"ndcg@20 of {n}"]["value"]:.2f} %' for n in ('popularity', 'EASE')) + '.')
 
 # %%
 #| echo: false
-both, best = difference(film['features and identities'], film['features (LIRDRec)'], 'recall@20'), max(np.mean(values(f)) for f in film.values())
+both, best = difference(film['features and identities'], film['features (LIRDRec)'], 'recall@20'), max(np.mean(values(f, 'recall@20')) for f in film.values())
 Markdown(f'Identities beside features change recall by {both} points: {both.tells("here they help", "here they hurt")}. And the linear model without any training, with {bar["recall@20 of EASE"]["value"]:.1f} %, is {"above" if bar["recall@20 of EASE"]["value"] > best else "not above"} the best network in the table ({best:.1f} %).')
 
 # %% [markdown]
@@ -185,7 +177,7 @@ new = {'features (LIRDRec)': rows(cold=.2), 'features, no item graph': rows(cold
 #| label: tbl-cold
 #| tbl-cap: "Cold items of the made-up set: recall at 20 among cold items, and of cold items among all."
 #| code-fold: true
-Markdown(table(new, 'features (LIRDRec)', ('cold_recall@20', 'cold_recall@20 among all')))
+Markdown(comparison(new, 'features (LIRDRec)', ['cold_recall@20', 'cold_recall@20 among all']))
 
 # %%
 #| echo: false

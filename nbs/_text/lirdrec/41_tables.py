@@ -17,7 +17,7 @@ import numpy as np, matplotlib.pyplot as plt
 from IPython.display import Markdown
 from papers_nb import runs
 from papers_nb.core.plots import COLORS, theme
-from papers_nb.core.stats import difference, interval, select, verdict
+from papers_nb.core.stats import comparison, difference, interval, select, values, verdict
 theme()
 
 # %% [markdown]
@@ -31,18 +31,6 @@ LONG = {'lr': .005, 'epochs': 100}
 def rows(**asked):
     "The finished runs of one setting, by seed."
     return select(kept, runs.check('lirdrec/train', asked))
-
-def values(found, metric='recall@20'):
-    "One number a seed."
-    return [r['metrics'][metric]['value'] for r in found.values()]
-
-def table(named, base, metrics=('recall@20', 'ndcg@20')):
-    "Settings in lines, the first metric compared with one of them."
-    lines = []
-    for n, found in named.items():
-        i = difference(found, named[base], metrics[0])
-        lines.append(f'| {n} | {len(found)} | ' + ' | '.join(str(interval(values(found, m))) for m in metrics) + ' | ' + (' | |' if n == base else f'{i.mean:+.2f} ± {i.half:.2f} | {i.tells("more", "less")} |'))
-    return '\n'.join(['| setting | seeds | ' + ' | '.join(f'{m} [%]' for m in metrics) + ' | points | says |', '|---'*(len(metrics) + 4) + '|', *lines])
 
 
 # %% [markdown]
@@ -58,7 +46,7 @@ kinds = {'weights copied, as the code': rows(), 'logits copied': rows(pwc='logit
 #| label: tbl-kinds
 #| tbl-cap: "Ways to weigh the branches, on the made-up set."
 #| code-fold: true
-Markdown(table(kinds, 'weights copied, as the code'))
+Markdown(comparison(kinds, 'weights copied, as the code', ['recall@20', 'ndcg@20']))
 
 # %%
 #| label: fig-weights
@@ -94,7 +82,7 @@ Markdown(f'At the end of the runs the copied weights are {mean[0]:.3f}, {mean[1]
 #| tbl-cap: "Ways to turn or reduce the features, on the made-up set."
 #| code-fold: true
 turned = {'cosine transform of each row, as the code': rows(), 'none': rows(dct='none'), 'random rotation': rows(dct='random'), 'two-dimensional, as the quoted formula': rows(dct='2d'), '32 directions a modality': rows(pca=32)}
-Markdown(table(turned, 'cosine transform of each row, as the code'))
+Markdown(comparison(turned, 'cosine transform of each row, as the code', ['recall@20', 'ndcg@20']))
 
 # %%
 #| echo: false
@@ -135,8 +123,8 @@ fig.tight_layout();
 audited = {'LIRDRec, made-up set': rows(), 'identities, made-up set': rows(items='ids'), 'LightGCN, made-up set': rows(model='lightgcn', **LONG), 'BPR-MF, made-up set': rows(model='bprmf', **LONG), 'LIRDRec, MovieLens': rows(data='movielens-small', dim=32), 'LightGCN, MovieLens': rows(data='movielens-small', model='lightgcn', **LONG)}
 def audit_line(n, f):
     "One line."
-    i = interval(np.subtract(values(f, 'audit_recall@20'), values(f)))
-    return f'| {n} | {interval(values(f))} | {interval(values(f, "audit_recall@20"))} | +{i.mean:.2f} ± {i.half:.2f} |'
+    i = interval(np.subtract(values(f, 'audit_recall@20'), values(f, 'recall@20')))
+    return f'| {n} | {interval(values(f, "recall@20"))} | {interval(values(f, "audit_recall@20"))} | +{i.mean:.2f} ± {i.half:.2f} |'
 Markdown('\n'.join(['| runs | chosen by validation | chosen by test | seems to win |', '|---|---|---|---|', *[audit_line(n, f) for n, f in audited.items()]]))
 
 # %% [markdown]
