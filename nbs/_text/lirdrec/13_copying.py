@@ -30,6 +30,7 @@ from scipy.optimize import root
 from scipy.special import softmax
 from papers_nb.core.checks import Check, claim, raises
 from papers_nb.core.plots import COLORS, slider, theme
+from papers_nb.lirdrec.lirdrec import Copying
 theme()
 
 # %% [markdown]
@@ -65,6 +66,7 @@ for _ in range(4):
 # | $M$ | `branches` | branches |
 # | $\omega_e$ | `network_weight` | how much the network decides in epoch $e=1,2,\dots$ |
 # | $\omega_0$, $\beta$ | `start`, `base` | before the first epoch, in (0, 1); base, in (0, 1) |
+# | $s_m$ | `scores` | score of an item for the user in branch $m$ |
 #
 # ## Statement 1: the hand-over
 #
@@ -153,6 +155,38 @@ ceiling(3), copied(torch.tensor([1., 0., 0.]), 1)
 
 
 # %% [markdown]
+# ## Statement 3: who is still taught
+#
+# The score of an item is the mixture $s=\sum_ma_ms_m$ of its scores in the branches. By the memory and by what the network proposes its gradients are
+#
+# $$
+# \begin{aligned}
+# \frac{\partial s}{\partial\theta_m}&=(1-\omega)\,a_m(s_m-s),\\
+# \frac{\partial s}{\partial f_m}&=\omega\,a_m(s_m-s).
+# \end{aligned}
+# $$ {#eq-taught}
+#
+# *Why.* Rows of branches stand side by side, and those of users are scaled by $a_m$, so scores add up. The logits are $z=\omega f+(1-\omega)\theta$, and $\partial a_k/\partial z_m=a_k([k=m]-a_m)$, so $\partial s/\partial z_m=a_ms_m-a_ms$.
+#
+# A branch gains weight where it scores higher than the mixture: that is what the module is for. But what the network learns is scaled by the same $\omega$ that hands over: **once it no longer decides, it is no longer taught**. The memory is taught from then on, and every copy takes most of it back.
+
+# %%
+#| exports
+def taught(
+    weights: Tensor, # a, sum to one, (M,)
+    scores: Tensor,  # s, of one item in each branch, (M,)
+    mix: float,      # ω
+)->tuple[Tensor, Tensor]: # by the memory, by what the network proposes, (M,) each
+    "Gradients of the score by the two sources of the weights. Source: ours, for official code, `src/models/lirdrec.py`."
+    by_logits = weights*(scores - weights @ scores)
+    return (1 - mix)*by_logits, mix*by_logits
+
+
+# %%
+taught(torch.tensor([.5, .3, .2]), torch.tensor([2., 1., 0.]), network_weight(10))
+
+
+# %% [markdown]
 # ## Is it true?
 #
 # Each route takes another way, and a formula that was broken on purpose must be noticed by at least ten times the allowed difference ([how](../core/checks.ipynb)).
@@ -226,6 +260,43 @@ claim('lirdrec.ceiling', 'After one full copy no weight is above $e/(e+M-1)$.', 
     checks=[Check('brute force', lambda f: [f(2), f(3), f(7)], lambda: [highest(2), highest(3), highest(7)], 1e-12, 'reached at a corner; no random list is higher'),
             Check('limit', lambda f: [f(1), f(10**9)], lambda: [1., 0.], 1e-8, 'a single branch; very many')],
     mutants=[('branches - 1', 'branches'), ('math.e/(', '1/('), ('math.e + branches', '1 + branches')])
+
+# %%
+F, MEMORY, SCORES = as64(.4, -1., .3), as64(.2, .5, .3), as64(1.5, -.2, .7)
+
+def mixed_score(f, memory, mix):
+    "The score in numpy, from logits."
+    z = mix*np.asarray(f) + (1 - mix)*np.asarray(memory)
+    return softmax(z) @ SCORES.numpy()
+
+def by_copying(mix):
+    "Gradients through the module of the recommender itself."
+    made = Copying(users=1, branches=3, dim=4).double()
+    made.mix.fill_(mix)
+    made.memory.data[0] = MEMORY
+    rows = [torch.full((1, 4), float(k), dtype=torch.float64) for k in range(3)]
+    for net, f in zip(made.nets, F):
+        for p in net.parameters(): p.data.zero_()
+        net[2].bias.data.fill_(f.item())
+    (made(rows)[0] @ SCORES).backward()
+    return torch.cat([made.memory.grad[0], *(net[2].bias.grad for net in made.nets)])
+
+def by_differences(mix, h=1e-6):
+    "Central differences in numpy, by the memory and by the proposals."
+    e = np.eye(3)*h
+    return [(mixed_score(F, MEMORY.numpy() + d, mix) - mixed_score(F, MEMORY.numpy() - d, mix))/(2*h) for d in e] + [(mixed_score(F.numpy() + d, MEMORY, mix) - mixed_score(F.numpy() - d, MEMORY, mix))/(2*h) for d in e]
+
+by_copying(.3)
+
+# %%
+#| code-fold: true
+#| code-summary: "The claim about who is taught, its routes and its edits"
+of_mix = lambda f, mix: torch.cat(f((mix*F + (1 - mix)*MEMORY).softmax(0), SCORES, mix))
+claim('lirdrec.taught', 'The score teaches the memory by $(1-\\omega)a_m(s_m-s)$ and the network by $\\omega a_m(s_m-s)$.', of=taught, source='ours, for official code, src/models/lirdrec.py',
+    checks=[Check('trusted implementation', lambda f: of_mix(f, .3), lambda: by_copying(.3), 1e-14, 'float64, torch autograd through the module'),
+            Check('finite differences', lambda f: [*of_mix(f, .3), *of_mix(f, .9)], lambda: [*by_differences(.3), *by_differences(.9)], 1e-9, 'central differences with step 1e-6'),
+            Check('limit', lambda f: torch.stack(f(as64(.2, .8), as64(3., 3.), .5)), lambda: torch.zeros(2, 2), 1e-14, 'branches that agree teach nothing')],
+    mutants=[('(1 - mix)*by_logits, mix', 'mix*by_logits, (1 - mix)'), ('weights*(scores', '(scores'), ('scores - weights @ scores', 'scores')])
 
 
 # %% [markdown]
