@@ -117,6 +117,9 @@ def test_each_training_runs_at_its_defaults_and_agrees_with_its_stored_record(fu
     stored = [json.loads(p.read_text()) for p in (ROOT / "nbs" / name.split("/")[0] / "records").glob("*.json")]
     stored = [r for r in stored if r["notebook"] == name]
     same = next(r for r in stored if r["name"] == record["name"])
+    if not same["first_losses"]:  # nothing is trained there
+        assert all(record["metrics"][k] == same["metrics"][k] for k in ("items", "numbers", "texts_cut")) and record["steps"] == same["steps"]
+        return
     assert len(same["first_losses"]) == len(record["first_losses"]) == 20
     assert all(abs(a - b) <= 1e-3 * abs(b) for a, b in zip(record["first_losses"], same["first_losses"])), (record["first_losses"], same["first_losses"])
     seeds = [r["metrics"] for r in stored if {**r["parameters"], "seed": 0} == {**same["parameters"], "seed": 0}]

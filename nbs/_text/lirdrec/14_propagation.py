@@ -106,6 +106,7 @@ raises(gain, 2., 1)
 # The rank correlation of the length of an item's row with its number of pairs, before any training, on the made-up set. With one layer an item hears users alone, whose rows are random:
 
 # %%
+#| code-fold: true
 made = synthetic()
 pairs_of = np.bincount(made.pairs(TRAIN)[1], minlength=made.items)
 
@@ -139,7 +140,7 @@ def heard(
 
 
 # %% [markdown]
-# One item in the middle of six others, with two neighbours each:
+# One item in the middle of six others, with four neighbours each, itself among them:
 
 # %%
 points = torch.tensor([[1., 1., 1.], [3., 0, 1], [0, 3, 1], [1, 3, 0], [3, 1, 0], [0, 1, 3], [1, 0, 3]])
