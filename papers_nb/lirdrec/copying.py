@@ -1,4 +1,4 @@
-"""The network that weighs the branches is switched off within a dozen epochs, and what it leaves behind becomes an even mean.
+"""The network that weighs the branches is soon switched off, and what it leaves behind becomes an even mean.
 
 Docs: https://OWNER.github.io/papers_nb/lirdrec/copying.html.md"""
 

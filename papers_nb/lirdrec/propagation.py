@@ -1,4 +1,4 @@
-"""What summing over layers amplifies, what averaging over alike items does, how fast a row can turn, and where the time of a step goes.
+"""What summing over layers amplifies, what averaging over alike items does, how far a first step turns a row, and where the arithmetic goes.
 
 Docs: https://OWNER.github.io/papers_nb/lirdrec/propagation.html.md"""
 
@@ -59,7 +59,7 @@ def step_cost(
     sizes: tuple[int, ...], # numbers of features of each modality
     pairs: int,       # of the training part
     dim: int=64,      # d
-    hidden: int=256,  # h
+    hidden: int=256,  # w
     layers: int=2,    # L
     neighbours: int=10, # k
 )->tuple[int, int, int, int]: # floating-point operations of encoders, graph of pairs, graph of alike items (at most), networks that weigh

@@ -1,4 +1,4 @@
-"""One run: users, items, their features, and how many of the held-out items come up among twenty.
+"""One run: users, items, their features, and which share of the held-out items comes up among twenty.
 
 Docs: https://OWNER.github.io/papers_nb/lirdrec/train.html.md"""
 

@@ -29,11 +29,11 @@ taken = torch.tensor([[1, 1, 0, 0],
 taken.sum(0), taken.sum(1)
 
 # %% [markdown]
-# Item 3 was taken by nobody. A zero does not mean "dislikes"; it means "has not met, or did not want". That is called **implicit feedback**.
+# Ids start at 0, so the last item, item 3, was taken by nobody. A zero does not mean "dislikes"; it means "has not met, or did not want". That is called **implicit feedback**.
 #
 # ## Rows and products
 #
-# Give every user and every item a **row** of a few numbers. The **score** of an item for a user is the product of their rows: large where the same numbers are large. A free row that belongs to one user or item and to nothing else is its **identity** (an *ID embedding*).
+# Give every user and every item a **row** of a few numbers. The **score** of an item for a user is the dot product of their rows: large where the same numbers are large. A free row that belongs to one user or item and to nothing else is its **identity** (an *ID embedding*).
 
 # %%
 users = torch.tensor([[1., 0.], [.5, .5], [0., 1.]])
@@ -50,7 +50,7 @@ top_k(scores, 2)
 # %% [markdown]
 # ## Learning by triples
 #
-# Which rows are right? **BPR** (Bayesian personalised ranking) asks for one thing only: an item that was taken should score higher than one that was not. For a triple (user, taken, other) the loss is $-\log\sigma(s_{\text{taken}}-s_{\text{other}})$, near zero when the order is right and clear:
+# Which rows are right? **BPR** (Bayesian personalised ranking) asks for one thing only: an item that was taken should score higher than one that was not. For a triple (user, taken, other) the loss is $-\log\sigma(s_{\text{taken}}-s_{\text{other}})$, which goes to zero as the difference grows. First a right order, then a wrong one:
 
 # %%
 score = users @ items.T
@@ -61,7 +61,7 @@ score = users @ items.T
 #
 # ## Neighbours
 #
-# Two users who took the same items are probably alike. Let rows flow along the pairs: a user's new row is a sum over the items taken, an item's over its users, each divided by the square roots of how many there are (**propagation**, LightGCN). Identities then say something about their neighbours too:
+# Two users who took the same items are probably alike. Let rows flow along the pairs: to its own row a user adds those of the items taken, an item those of its users, each divided by the square roots of how many pairs both have (**propagation**, LightGCN). Identities then say something about their neighbours too:
 
 # %%
 u, i = taken.nonzero().T
@@ -69,11 +69,11 @@ graph = Propagation(u, i, users=3, items=4, layers=1)
 graph(users, items)[1]
 
 # %% [markdown]
-# Item 3 has no neighbours and keeps its row.
+# Item 3 has no neighbours, so only its own row is left.
 #
 # ## Pictures and texts
 #
-# Of an item there may be a picture and a text, each turned into a few hundred or thousand numbers by a network that was trained elsewhere: its **features**, fixed. They can be used beside an identity, added to it, or instead of it. An item without any pair, like item 3, has a useless identity, but good features. That is **cold start**.
+# Of an item there may be a picture and a text, each turned into a few hundred or thousand numbers by a network that was trained elsewhere: its **features**, fixed. They can be used beside an identity, added to it, or instead of it. An item without any pair, like item 3, has an identity that no training ever pulled up (the row here was set by hand), but features as good as any. That is **cold start**.
 #
 # The paper's claim: where identities and features are learnt together, BPR's gradients favour the features, and identities stay poor. Its answer: leave the identities of items out. [The first derivation](10_displacement.ipynb) asks what is true of the claim; [the recommender](21_lirdrec.ipynb) builds the answer.
 #

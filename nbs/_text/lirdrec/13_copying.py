@@ -1,7 +1,7 @@
 # %% [markdown]
 # # Copied weights forget what they learnt
 #
-# > The network that weighs the branches is switched off within a dozen epochs, and what it leaves behind becomes an even mean.
+# > The network that weighs the branches is soon switched off, and what it leaves behind becomes an even mean.
 
 # %% [markdown]
 # Zhou et al. 2025 (LIRDRec): progressive weight copying as in the official code, `src/models/lirdrec.py`; statements and proofs are ours · 7 minutes · what you need first: softmax, [the recommender](21_lirdrec.ipynb)
@@ -107,7 +107,7 @@ def hand_over(
 Markdown('\n'.join(['| ω₀ | even in epoch | below 1 % from epoch |', '|---|---|---|', *[f'| {s} | {hand_over(s):.2f} | {next(e for e in range(100) if network_weight(e, s) < .01)} |' for s in (.9, .95, .99)]]))
 
 # %% [markdown]
-# The official code allows a thousand epochs. After a dozen of them the network is switched off.
+# The official code allows a thousand epochs. In all but the first few of them the network decides next to nothing.
 
 # %%
 raises(network_weight, 1, start=1.)
@@ -130,7 +130,7 @@ raises(network_weight, 1, start=1.)
 #
 # The cause is that **probabilities are copied into a place for logits**. Two ways keep what was learnt: copy the logits, then a copy changes nothing; or mix probabilities with probabilities, $a=\omega\operatorname{softmax}(f)+(1-\omega)\hat\theta$ with $\hat\theta$ the memory as shares that sum to one.
 #
-# In a training the memory is a parameter too, and the loss moves it between copies. If it moves each weight by $g$ in an epoch, near even weights of three branches the balance $d=(d+g)/3$ leaves $d=g/2$: half an epoch's drift stays, and nothing of what came before.
+# In a training the memory is a parameter too, and the loss moves it between copies. Let it add the same small $g$, with entries that sum to zero, in every epoch. Near even weights of three branches the balance $d=(d+g)/3$ gives $d=g/2$: what an epoch moved is divided by three at every copy after it.
 
 # %%
 #| exports
@@ -168,7 +168,7 @@ ceiling(3), copied(torch.tensor([1., 0., 0.]), 1)
 #
 # *Why.* Rows of branches stand side by side, and those of users are scaled by $a_m$, so scores add up. The logits are $z=\omega f+(1-\omega)\theta$, and $\partial a_k/\partial z_m=a_k([k=m]-a_m)$, so $\partial s/\partial z_m=a_ms_m-a_ms$.
 #
-# A branch gains weight where it scores higher than the mixture: that is what the module is for. But what the network learns is scaled by the same $\omega$ that hands over: **once it no longer decides, it is no longer taught**. The memory is taught from then on, and every copy takes most of it back.
+# BPR raises the difference of two such scores, so a branch gains weight where its own difference, taken against drawn, is larger than the mixture's: that is what the module is for. But what the network learns is scaled by the same $\omega$ that hands over: **once it no longer decides, it is no longer taught**. The memory is taught from then on, and every copy takes most of it back.
 
 # %%
 #| exports
@@ -323,15 +323,15 @@ def course(sure, ax):
 #| label: fig-course
 #| fig-cap: "Weights of three branches for one user (solid) and the weight ω of the network (dashed). The slider moves how sure the network is."
 #| echo: false
-slider('logits', [.3, 1, 2, 5, 10], course,
-    'However sure the network is, its weights last as long as ω does: by the fifteenth epoch all three branches count a third.', start=2)
+slider('size of logits', [.3, 1, 2, 5, 10], course,
+    'However sure the network is, its weights last as long as ω does: the three solid lines meet at a third soon after the dashed one reaches zero.', start=2)
 
 # %% [markdown]
 # ## What if
 #
 # Predict first, then open.
 #
-# **1.** Two users with opposite tastes, one sure of the picture, one of the text. What distinguishes their weights after thirty epochs?
+# **1.** Two users with opposite tastes, one sure of the picture, one of the text. What distinguishes their weights after twenty copies with the network switched off?
 #
 # <details><summary>Answer</summary>
 #
@@ -347,7 +347,7 @@ copied(torch.tensor([[1., 0., 0.], [0., 1., 0.]]), 20)
 #
 # <details><summary>Answer</summary>
 #
-# About ten times as late: the epoch grows with the root of $1/\ln(1/\beta)$.
+# Later: for large epochs by the root of the ratio of $1/\ln(1/\beta)$.
 #
 # </details>
 

@@ -1,7 +1,7 @@
 # %% [markdown]
 # # Popularity enters through the graph, and the length of a start is a learning rate
 #
-# > What summing over layers amplifies, what averaging over alike items does, how fast a row can turn, and where the time of a step goes.
+# > What summing over layers amplifies, what averaging over alike items does, how far a first step turns a row, and where the arithmetic goes.
 
 # %% [markdown]
 # Zhou et al. 2025 (LIRDRec): propagation, item graph and row lengths as in the official code, `src/models/lirdrec.py`; statements and proofs are ours · 8 minutes · what you need first: eigenvectors, [the two graphs](22_graph.ipynb)
@@ -64,12 +64,18 @@ roots = [torch.tensor(d)[:, None]**.5 for d in ([1., 1., 2.], [3., 1.])]
 #
 # | symbol | in code | meaning |
 # |---|---|---|
-# | $\hat A=D^{-1/2}AD^{-1/2}$ | | the graph of training pairs, scaled by the degrees $D$ |
-# | $L$ | `layers` | layers; $H=\sum_{l\le L}\hat A^lH^{(0)}$ |
+# | $A$ | | users and items as one list of nodes; 1 where a user took an item, and mirrored, else 0 |
+# | $\hat A=\Delta^{-1/2}A\Delta^{-1/2}$ | | the same, scaled by the degrees $\Delta$: numbers of pairs of each node |
+# | $H^{(0)}$, $L$ | `layers` | rows at the start; layers, $H=\sum_{l\le L}\hat A^lH^{(0)}$ |
 # | $\lambda$ | `eigenvalue` | an eigenvalue of $\hat A$ |
 # | $S$ | | graph of alike items of one modality, $1/k$ from each item to each of its $k$ neighbours, itself among them |
 # | $\nu(p)=p/\lVert p\rVert$ | | a row at length one |
-# | $n_u,d$ | `users`, `dim` | users; length of a free row |
+# | $n_u,n_i,N$ | `users`, `items`, `pairs` | users, items, training pairs |
+# | $d,w$ | `dim`, `hidden` | numbers in a row; inside an encoder, the small network that makes rows of features |
+# | $M$, $D_b$ | `sizes` | branches, one for each modality and one that sees all side by side; features that branch $b$ sees |
+# | $\eta$ | `lr` | learning rate |
+#
+# The *made-up set* below is drawn by `synthetic()`, see [the data](20_data.ipynb).
 #
 # ## Statement 1: what the sum over layers amplifies
 #
@@ -103,7 +109,7 @@ def gain(
 raises(gain, 2., 1)
 
 # %% [markdown]
-# The rank correlation of the length of an item's row with its number of pairs, before any training, on the made-up set. With one layer an item hears users alone, whose rows are random:
+# Spearman's rank correlation of the length of an item's row with its number of pairs, on the made-up set: untrained, one seed, without the graph of alike items. With one layer an item hears users alone, whose rows are random:
 
 # %%
 #| code-fold: true
@@ -123,7 +129,7 @@ Markdown('\n'.join(['| rows made of | 1 layer | 2 layers | 3 layers |', '|---|--
 #
 # Every row of $S$ sums to one, so $S$ makes of a row the mean of its neighbours, and every number stays between the smallest and the largest there were. (The model adds that mean to the row, and mixes the means of its modalities.) Its columns do not sum to one. Item $j$ is heard with the total weight
 #
-# $$h_j=\frac1k\,\bigl|\{i:\,j\in\mathcal N_k(i)\}\bigr|,$$ {#eq-heard}
+# $$c_j=\frac1k\,\bigl|\{i:\,j\in\mathcal N_k(i)\}\bigr|,$$ {#eq-heard}
 #
 # one on average, but as much as $n/k$ for an item that is close to all others.
 #
@@ -163,11 +169,11 @@ weights.min().item(), weights.max().item()
 #
 # *Why.* $\nu$ does not change along $p$, and across it changes by $1/\lVert p\rVert$ a unit.
 #
-# It is perpendicular to $p$, so a small step of plain descent turns the row, and lengthens it by second order only. Adam makes each number move by about the learning rate, whatever the gradient's size: a step of length about $\eta\sqrt d$, nearly perpendicular still, which turns the row by about $\eta\sqrt d/\lVert p\rVert$. Rows start as Xavier-normal in a table of $n_u$ rows, with variance $2/(n_u+d)$, so of length about $\sqrt{2d/(n_u+d)}$. The first step turns them by about
+# It is perpendicular to $p$, so a small step of plain descent turns the row, and lengthens it by second order only. Adam's first step moves each number by about the learning rate, whatever the size of its gradient: a step of length about $\eta\sqrt d$, nearly perpendicular still, which turns the row by about $\eta\sqrt d/\lVert p\rVert$. Rows start as Xavier-normal in a table of $n_u$ rows, with variance $2/(n_u+d)$, so of length about $\sqrt{2d/(n_u+d)}$. That step turns them by about
 #
 # $$\textcolor{#b35900}{\eta\sqrt{\frac{n_u+d}2}}\quad\text{radians.}$$ {#eq-angle}
 #
-# **The more users a set has, the faster they turn**, on average, at the same learning rate. Whoever changes the initial weights changes the learning rate, and so does whoever tries the same setting on a larger set.
+# **The more users a set has, the faster they begin to turn**, on average, at the same learning rate. (Only the first step is derived and checked.) Whoever changes the initial weights changes the learning rate, and so does whoever tries the same setting on a larger set.
 
 # %%
 #| exports
@@ -195,7 +201,7 @@ p, g = torch.tensor([3., 4.]), torch.tensor([1., 0.])
 through_length(p, g), (through_length(p, g) @ p).item()
 
 # %% [markdown]
-# At the official learning rate, for the sets of the paper:
+# For the sets of the paper, at the official learning rate 0.0001 with 64 numbers a row and batches of 2,048 pairs. The last column is $\arctan(T\cdot\text{first turn})$, what $T$ steps in one direction across the start would make:
 
 # %%
 #| code-fold: true
@@ -209,13 +215,13 @@ Markdown('\n'.join(['| set | users | first turn [rad] | steps an epoch | turn in
 
 
 # %% [markdown]
-# ## Statement 4: where the time of a step goes
+# ## Statement 4: where the arithmetic of a forward goes
 #
 # Every step encodes **all** items, since all take part in the graph. Forward, the encoders cost
 #
-# $$2n_ih\sum_b(D_b+d)$$ {#eq-cost}
+# $$2n_iw\sum_b(D_b+d)$$ {#eq-cost}
 #
-# floating-point operations, summed over the $M$ branches $b$, with $h$ hidden numbers; the shared branch sees all features once more. The graph of training pairs costs $4\,|\mathcal D|\,Md\,L$, the graph of alike items at most $2\,n_ik\,(M-1)\,Md$, and the networks that weigh the branches $2\,n_uM(d+1)\lfloor d/4\rfloor$.
+# floating-point operations, summed over the $M$ branches $b$, with $w$ hidden numbers; the shared branch sees all features once more. The graph of training pairs costs $4NMdL$, the graph of alike items at most $2\,n_ik\,(M-1)\,Md$, and the networks that weigh the branches $2\,n_uM(d+1)\lfloor d/4\rfloor$.
 #
 # *Why.* A product of an $(a,b)$ and a $(b,c)$ matrix takes $abc$ multiplications and as many additions; a sparse one takes one of each for every entry and column. A layer of the graph is two products. Neighbours that modalities share are stored once, hence *at most*. What is done number by number, such as adding a bias, is not counted.
 
@@ -227,7 +233,7 @@ def step_cost(
     sizes: tuple[int, ...], # numbers of features of each modality
     pairs: int,       # of the training part
     dim: int=64,      # d
-    hidden: int=256,  # h
+    hidden: int=256,  # w
     layers: int=2,    # L
     neighbours: int=10, # k
 )->tuple[int, int, int, int]: # floating-point operations of encoders, graph of pairs, graph of alike items (at most), networks that weigh
@@ -244,10 +250,10 @@ def cost_line(n):
     users, items, pairs, sizes = SIZES[n]
     cost = step_cost(users, items, sizes, pairs)
     return f'| {n} | ' + ' | '.join(f'{c/1e9:.2f}' for c in cost) + f' | {100*cost[0]/sum(cost):.1f} % |'
-Markdown('\n'.join(['| set | encoders [GFLOP] | graph of pairs | graph of alike items | networks that weigh | part of the encoders |', '|---|---|---|---|---|---|', *map(cost_line, SIZES)]))
+Markdown('\n'.join(['| set | encoders [GFLOP] | graph of pairs [GFLOP] | graph of alike items [GFLOP] | networks that weigh [GFLOP] | part of the encoders |', '|---|---|---|---|---|---|', *map(cost_line, SIZES)]))
 
 # %% [markdown]
-# So nearly all of the arithmetic is products of fixed features with weights that change. That bounds what a faster graph can win, and says what helps: fewer numbers in the features, or a GPU. Operations are not time, though: sparse products wait for memory. [The benchmark](50_bench.ipynb) measures both.
+# So in these sets nearly all of the counted operations are products of fixed features with weights that change. Operations are not time: sparse products often wait for memory. [The benchmark](50_bench.ipynb) measures time.
 #
 # ## Is it true?
 #
@@ -319,7 +325,7 @@ def by_cosines(k=5):
     "How many items have item j among the k of largest cosine, numpy."
     c = cosines(np.random.default_rng(1).standard_normal((30, 4)))
     return [sum(j in np.argsort(-row)[:k] for row in c)/k for j in range(30)]
-claim('lirdrec.heard', 'An item enters the means of all items with the weight $h_j=\\frac1k|\\{i:j\\in\\mathcal N_k(i)\\}|$.', of=heard, source='ours, for the item graph of the official code',
+claim('lirdrec.heard', 'An item enters the means of all items with the weight $c_j=\\frac1k|\\{i:j\\in\\mathcal N_k(i)\\}|$.', of=heard, source='ours, for the item graph of the official code',
     checks=[Check('brute force', lambda f: f(NEAR), lambda: by_rows(NEAR.tolist(), 30), 1e-12, 'float64'),
             Check('trusted implementation', lambda f: f(NEAR), by_cosines, 1e-12, 'float64, neighbours by numpy'),
             Check('limit', lambda f: [f(torch.zeros(8, 1, dtype=torch.int64))[0].item(), f(NEAR).sum().item()], lambda: [8., 30.], 1e-12, 'all hear one; one on average')],
@@ -431,7 +437,7 @@ step_cost(*SHAPE, 3), by_counting(*SHAPE)
 #| code-fold: true
 #| code-summary: "The claim about the cost, its routes and its edits"
 more = (9, 7, (5, 4), 20, 4, 6, 1)
-claim('lirdrec.step_cost', 'A forward costs $2n_ih\\sum_b(D_b+d)$ operations in the encoders, $4|\\mathcal D|MdL$ in the graph of pairs, and little elsewhere.', of=step_cost, source='ours, for the official code',
+claim('lirdrec.step_cost', 'A forward costs $2n_iw\\sum_b(D_b+d)$ operations in the encoders and $4NMdL$ in the graph of pairs.', of=step_cost, source='ours, for the official code',
     checks=[Check('trusted implementation', lambda f: [f(*s, 3)[k] for s in (SHAPE, more) for k in (0, 3)], lambda: [by_counting(*s)[k] for s in (SHAPE, more) for k in (0, 3)], .1, 'whole numbers; torch.utils.flop_counter on the network'),
             Check('brute force', lambda f: [*f(*SHAPE, 3)[1:3], f(*more, 3)[1], f(*more, 7)[2]], lambda: [*by_counting(*SHAPE)[1:3], by_counting(*more)[1], 2*by_counting(*more, neighbours=7)[2]], .1, 'whole numbers; numbers that count what is done to them. With two modalities and all items as neighbours each entry is stored once instead of twice')],
     mutants=[('d + dim for', 'd for'), ('4*pairs', '2*pairs'), ('[*sizes, sum(sizes)]', 'list(sizes)'), ('(dim + 1)*', 'dim*'), ('items*neighbours*', 'items*')])
@@ -461,10 +467,10 @@ def gains(layers, ax):
 
 # %%
 #| label: fig-gain
-#| fig-cap: "By how much the sum over layers multiplies a part of the rows, over its eigenvalue; ticks are the eigenvalues of the made-up set's graph. The slider moves the number of layers."
+#| fig-cap: "By how much the sum over layers multiplies a part of the rows, over its eigenvalue; ticks are the eigenvalues of the made-up set's graph that are not zero. The slider moves the number of layers."
 #| echo: false
 slider('layers', [0, 1, 2, 3, 4], gains,
-    'Popularity is the single tick at the right end, amplified most; what few share is near zero and stays as it is; contrasts between users and items, on the left, are damped; at the very left end they vanish if the number of layers is odd, and stay if it is even.', start=2)
+    'Ticks stand in two mirrored groups, with one at either end. Without layers the gain is one everywhere. With more it is largest at the right end, popularity, and below one on the left; at the left end it is zero for an odd number of layers and one for an even number.', start=2)
 
 # %% [markdown]
 # ## What if

@@ -36,7 +36,7 @@ from papers_nb.lirdrec.metrics import evaluate
 #
 # ## Free rows
 #
-# **BPR-MF** gives every user and item a free row. **LightGCN** averages the rows over the graph of training pairs. The penalty is on the rows of the batch before the graph: MMRec adds plain lengths, not squares, divided by the size of the batch.
+# **BPR-MF** gives every user and item a free row. **LightGCN** averages the rows over the graph of training pairs. The penalty is on the rows of the batch before the graph: the Frobenius norms of the three matrices of rows (users, items taken, items drawn), not squared, divided by the size of the batch, as in MMRec.
 
 # %%
 #| exports
@@ -107,11 +107,14 @@ def _map(size, dim):
     return layer
 
 
+# %% [markdown]
+# Shape of the rows of the items, and the loss of one batch before any training. Losses of different models cannot be compared.
+
 # %%
 torch.manual_seed(0)
 data = synthetic()
 pairs = torch.arange(100)
-{type(net).__name__: (net()[1].shape, round(net.loss(pairs, pairs, pairs + 100).item(), 3)) for net in (FreeRows(data, 16), FreeRows(data, 16, 2), VBPR(data, 16))}
+{n: (net()[1].shape, round(net.loss(pairs, pairs, pairs + 100).item(), 3)) for n, net in {'BPR-MF': FreeRows(data, 16), 'LightGCN': FreeRows(data, 16, 2), 'VBPR': VBPR(data, 16)}.items()}
 
 
 # %% [markdown]
@@ -203,7 +206,7 @@ class FREEDOM(FreeRows):
 # %% [markdown]
 # ## Without negatives
 #
-# **BM3** asks that a user's row, after one linear map, points where the item's row points, and the other way round, with dropout on the side that is not trained, one mask a row and step; and that the features of each modality point there too. No item is drawn. The scores pass through the same map. (MMRec starts the free rows of LightGCN, FREEDOM, BM3 and VBPR Xavier-uniform; here all start Xavier-normal, of the same variance.)
+# **BM3** asks that a user's row, after one linear map, points where the item's row points, and the other way round, with dropout on the side that is not trained, one mask a row and step; and that the features of each modality point there too. Its penalty takes the Frobenius norms of the whole tables. No item is drawn. The scores pass through the same map. (MMRec starts the free rows of LightGCN, FREEDOM, BM3 and VBPR Xavier-uniform; here all start Xavier-normal, of the same variance.)
 
 # %%
 #| exports
@@ -259,7 +262,7 @@ class BM3(FreeRows):
 # %% [markdown]
 # ## Bars without training
 #
-# **Popularity** gives everybody the same list. **EASE** is a linear model of items by items with a zero diagonal, solved in closed form: with $G=R^\top R+\lambda I$ and $P=G^{-1}$, $B=I-P/\operatorname{diag}(P)$. On many sets it beats networks.
+# **Popularity** gives everybody the same list. **EASE** is a linear model of items by items with a zero diagonal, solved in closed form: with $G=R^\top R+\lambda I$ and $P=G^{-1}$, $B=I-P/\operatorname{diag}(P)$. It needs no training and is a bar that networks do not always clear.
 
 # %%
 #| exports

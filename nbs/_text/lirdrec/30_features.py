@@ -12,7 +12,7 @@
 # |---|---|
 # | paper | Zhou et al. 2025 (LIRDRec), the variant with features from language models; the paper's models and prompts are not known to us |
 # | default | two tiny models with random weights, built on the spot, and two dozen drawn pictures: the path from end to end, and no meaning in its sentences |
-# | data | drawn, no download; or your own pictures and texts, in a folder of the cache |
+# | data | drawn, no download; or, as `baby`, `sports`, `clothing`, `electronics` or `microlens`, what you put into the folder of that name in the cache (`PAPERS_NB_CACHE`, else your system's folder for caches): `items.csv`, which you write, with columns item, image and any of title, brand, category, description |
 # | needs | one CPU core, under 2 GB, about half a minute; real models need a GPU and a download from their hub |
 # | start | `papermill --engine papers papers://lirdrec/features.ipynb out.ipynb -p data baby -p vision MODEL -p encoder MODEL`, or Run All; `pip install "papers_nb[text]"` |
 
@@ -346,11 +346,11 @@ about
 
 # %%
 #| code-fold: true
-Markdown('\n'.join(['| item | words | the picture, as described |', '|---|---|---|', *[f'| {k} | {items[k].words} | {" ".join(rows.captions[k].split()[:12])} … |' for k in range(0, len(items), max(1, len(items)//6))]])
+Markdown('\n'.join(['| item | words | the picture, as described |', '|---|---|---|', *[f'| {k} | {items[k].words} | {" ".join(rows.captions[k].split()[:12])} … |' for k in range(0, len(items), 5 if data == 'shapes' else max(1, len(items)//6))]])
     + ('\n\nThe sentences mean nothing: the weights are random. What is shown is that every part is there and fits.' if vision == 'tiny' else ''))
 
 # %% [markdown]
-# The file is all that the recommender needs. Three people, and what they took:
+# The file is all that the recommender needs. Three people, and what they took. `fit` sets some pairs of each aside for validation and test; only training items are left out of a list, so one that was set aside may come back:
 
 # %%
 took = {'user': [0]*6 + [1]*6 + [2]*6, 'item': [*range(0, 6), *range(4, 10), *range(8, 14)]}
@@ -359,6 +359,6 @@ LIRDRec(epochs=3, batch=8, neighbours=5, dim=8, hidden=16).fit(took, {'text': ru
 # %% [markdown]
 # ## What may not be concluded
 #
-# An encoder reads only so many words, 256 pieces of them in a common one; what is said of the picture stands last and is lost first. `texts_cut` counts the items that lose some.
+# An encoder reads only so many words (its `max_seq_length`); what is said of the picture stands last and is lost first. `texts_cut` counts the items that lose some.
 #
-# Whether such features help. The paper reports 4.21 % more NDCG@20 on average than with the original features; that was not tried, since it needs models, pictures and sets that are not at hand. Run as above, put `text_feat.npy` into the folder of the set, and compare with the original file over several seeds.
+# Whether such features help. The paper reports 4.21 % more NDCG@20 on average than with the original features; that was not tried, since it needs models, pictures and sets that are not at hand. To try it, keep a copy of the `text_feat.npy` of the set elsewhere, put the new one in its place (its rows must follow the item ids of the `.inter` file), and run both over the same seeds.

@@ -5,16 +5,16 @@
 # %% [markdown]
 # # Train a recommender on pictures and texts
 #
-# > One run: users, items, their features, and how many of the held-out items come up among twenty.
+# > One run: users, items, their features, and which share of the held-out items comes up among twenty.
 
 # %% [markdown]
 # | run card | |
 # |---|---|
 # | paper | Zhou et al. 2025 (LIRDRec), in the protocol of MMRec |
 # | default | a made-up set of about 1,500 users and 600 items, a stand-in of our own: the paper has no such row |
-# | data | drawn from the seed, no download; MovieLens small (1 MB) is fetched from GroupLens, research use |
+# | data | drawn from the seed, no download; MovieLens small (1 MB) is fetched from GroupLens, research use; `baby`, `sports`, `clothing`, `electronics`, `microlens`: put MMRec's files into the folder of that name in the cache ([how](20_data.ipynb)) |
 # | needs | one CPU core, under 1 GB, about half a minute |
-# | start | `papermill --engine papers papers://lirdrec/train.ipynb out.ipynb -p model lightgcn -p seed 1`, or Run All |
+# | start | `papermill --engine papers papers://lirdrec/train.ipynb out.ipynb`, or Run All; another recommender by `-p model lightgcn`, but FREEDOM and BM3 by `-f papers://lirdrec/freedom.yaml` and `bm3.yaml`; the settings of the real sets by `-f papers://lirdrec/baby.yaml` and so on |
 
 # %% tags=["parameters"]
 from typing import Literal
@@ -34,7 +34,7 @@ decay_base: float = 0.9  # lirdrec: β
 dim: int = 64  # length of a row
 hidden: int = 256  # lirdrec: width of the encoders
 layers: int = 2  # lirdrec, lightgcn, freedom, bm3: of the graph of users and items
-reg: float = 0.0001  # weight of the penalty
+reg: float = 0.0001  # weight of the penalty; freedom: of the terms for the modalities; sum: not used
 scale: float = 1.0  # sum: root mean square length of a row of features
 optimizer: Literal['adam', 'sgd'] = 'adam'  # way of descent
 lr: float = 0.001  # learning rate
@@ -207,7 +207,7 @@ run
 # %%
 #| label: fig-loss
 #| fig-cap: "Loss of every step, and recall at 20 after every epoch; the line marks the epoch that is kept, chosen by the validation part."
-#| fig-alt: "The loss falls steeply in the first epochs and then slowly; the recall rises and levels off."
+#| fig-alt: "The loss falls steeply in the first epochs and then slowly; validation recall rises and levels off, test recall rises and then falls a little."
 #| classes: figcard
 fig, (left, right) = plt.subplots(1, 2, figsize=(6.4, 2.8))
 left.plot([r['loss'] for r in run.metrics], color=COLORS['blue'])
@@ -226,7 +226,7 @@ Markdown('\n'.join([f'| metric | {" | ".join(bars)} | this run |', '|---'*(len(b
     + f'\n\nChosen on the validation part: epoch {chosen} of {len(valid)}, recall@20 {100*test["recall@20"]:.2f} %. Chosen on the test part, which is not allowed, it would read {100*max(tested):.2f} %. Cost: {cost["wall_s"]:.1f} s on {record["environment"]["device"]}, {cost["peak_mb"]:,} MB at most, {cost["resumes"]} resumes.')
 
 # %% [markdown]
-# `-p model freedom` is meant with `-p drop 0.8 -p reg 0.001`, `-p model bm3` with `-p reg 0.1 -p layers 1`: `-f papers://lirdrec/freedom.yaml` and `bm3.yaml` say so. The paper's learning rate is 0.0001; ten times that suits so small a set, and the settings of the real sets have the paper's.
+# The paper's learning rate is 0.0001; the default here is ten times that, for so small a set, and no search is shown. The settings of the real sets have the paper's.
 #
 # The default set is made up, so its numbers compare settings with each other and nothing else. What several seeds say is shown by `papers_nb results lirdrec`.
 #
