@@ -51,7 +51,7 @@ Markdown('\n'.join(['| statement | page | checks | edits caught |', '|---|---|--
 longer = {'lr': .005, 'epochs': 100}
 names = {'LIRDRec': {}, 'LIRDRec with item identities': {'items': 'both'}, 'LIRDRec without the graph of alike items': {'neighbours': 0}, 'LIRDRec, even weights of the branches': {'pwc': 'uniform'},
          'identities in place of features': {'items': 'ids'},
-         'FREEDOM': {'model': 'freedom', 'drop': .8, 'reg': .001, **longer}, 'BM3': {'model': 'bm3', **longer}, 'VBPR': {'model': 'vbpr', **longer}, 'LightGCN': {'model': 'lightgcn', **longer}, 'BPR-MF': {'model': 'bprmf', **longer}}
+         'FREEDOM': {'model': 'freedom', 'drop': .8, 'reg': .001, **longer}, 'BM3': {'model': 'bm3', 'reg': .1, 'layers': 1, **longer}, 'VBPR': {'model': 'vbpr', **longer}, 'LightGCN': {'model': 'lightgcn', **longer}, 'BPR-MF': {'model': 'bprmf', **longer}}
 by = {n: select(runs.records('lirdrec', here=False), runs.check('lirdrec/train', {}), **asked) for n, asked in names.items()}
 
 # %%
@@ -66,7 +66,6 @@ for y, (n, rows) in enumerate(by.items()):
     ax.errorbar([i.mean], [y], xerr=[i.half], fmt='o', color=color, capsize=3)
 ax.set(yticks=range(len(by)), yticklabels=list(by), xlabel='recall@20 [%]')
 ax.invert_yaxis();
-
 
 # %%
 #| label: tbl-synthetic

@@ -51,7 +51,7 @@ Markdown(comparison(kinds, 'weights copied, as the code', ['recall@20', 'ndcg@20
 # %%
 #| label: fig-weights
 #| fig-cap: "Over the epochs of one run: mean weight of each branch over users, with one standard deviation of users around it, and the weight ω of the network (dashed)."
-#| fig-alt: "With copied weights the branches come close to a third each and users hardly differ; with the network alone the weights stay apart and users differ."
+#| fig-alt: "With copied weights the branches come to a third each and users no longer differ; with copied logits small differences stay; with the network alone the weights move far apart, and users differ."
 #| classes: figcard
 fig, axes = plt.subplots(1, 3, figsize=(6.4, 2.8), sharey=True)
 for ax, n in zip(axes, ('weights copied, as the code', 'logits copied', 'network alone')):
@@ -61,7 +61,8 @@ for ax, n in zip(axes, ('weights copied, as the code', 'logits copied', 'network
         ax.plot(e, mean[:, k], color=COLORS[color], label=branch)
         ax.fill_between(e, mean[:, k] - std[:, k], mean[:, k] + std[:, k], color=COLORS[color], alpha=.2)
     ax.plot(e, np.array(s['mix'])[:, 0], '--', color=COLORS['grey'])
-    ax.set(title=n, xlabel='epoch', ylim=(0, 1.02))
+    ax.set_title(n.split(',')[0], fontsize=10)
+    ax.set(xlabel='epoch', ylim=(0, 1.02))
 axes[0].set(ylabel='weight')
 axes[2].legend(fontsize=7)
 fig.tight_layout();
@@ -88,7 +89,7 @@ Markdown(comparison(turned, 'cosine transform of each row, as the code', ['recal
 #| echo: false
 found = {n: difference(f, turned['cosine transform of each row, as the code'], 'recall@20') for n, f in list(turned.items())[1:]}
 seen = [n for n, i in found.items() if i.low > 0 or i.high < 0]
-Markdown(('None of these can be told from the code\'s own form with these seeds.' if not seen else f'Told from the code\'s own form: {", ".join(seen)}.') + f' Reducing to 32 directions costs {-found["32 directions a modality"].mean:.2f} ± {found["32 directions a modality"].half:.2f} points of recall here; what it costs on real features, whose variance is spread otherwise, this does not say.')
+Markdown(('None of these can be told from the code\'s own form with these seeds.' if not seen else f'Told from the code\'s own form: {", ".join(seen)}.') + f' Reducing to 32 directions changes recall by {found["32 directions a modality"].mean:+.2f} ± {found["32 directions a modality"].half:.2f} points. In this set every direction carries noise, which a reduction removes too; what it does to real features this does not say.')
 
 # %% [markdown]
 # ## Whom the lists serve
@@ -140,6 +141,7 @@ searched = {name: [(point, next(iter(rows(**asked, **point).values()))) for poin
 chosen = {name: max(found, key=lambda f: f[1]['metrics']['valid_recall@20']['value'])[0] for name, found in searched.items()}
 final = {name: rows(**{**SEARCH[name][0], **chosen[name], 'epochs': 300}) for name in SEARCH}
 
+
 # %%
 #| label: tbl-search
 #| tbl-cap: "The search on Baby: one seed, at most 100 epochs."
@@ -153,11 +155,12 @@ Markdown('\n'.join(['| model | setting | recall@20, validation [%] | test [%] | 
 
 # %%
 #| label: tbl-baby
-#| tbl-cap: "Baby: three seeds against published values, MMRec's table. The margin within which values count as equal was fixed beforehand."
+#| tbl-cap: "Baby: three seeds against published values, MMRec's table. The margin within which values count as equal was fixed before these seeds were run."
 #| code-fold: true
 published = [r for r in csv.DictReader((runs.NOTEBOOKS/'lirdrec/published.csv').open(encoding='utf-8')) if r['setting'] == 'Baby' and r['method'] in final]
 Markdown('\n'.join(['| model | metric | ours [%] | published [%] | margin | verdict |', '|---|---|---|---|---|---|',
     *[f'| {r["method"]} | {r["metric"]} | {(i := interval(values(final[r["method"]], r["metric"]))).mean:.2f} ± {i.half:.2f} | {r["value"]} | {r["margin"]} | {verdict(values(final[r["method"]], r["metric"]), float(r["value"]), float(r["margin"]))} |' for r in published]]))
+
 
 # %%
 #| echo: false
