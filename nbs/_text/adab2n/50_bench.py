@@ -111,7 +111,7 @@ Markdown('\n'.join(['| shape | batch norm | floor : batch norm | fused : batch n
 # %%
 #| label: fig-layer
 #| fig-cap: "Time of a training step of one layer in units of torch's batch norm; bars span the middle half of the turns."
-#| fig-alt: "The fused layer costs about as much as torch's batch norm at every shape, the plain reference several times as much."
+#| fig-alt: "At the large maps the fused layer costs about as much as torch's batch norm, at the smallest one less than twice as much; the plain reference costs several times as much."
 #| classes: figcard
 fig, ax = plt.subplots()
 for i, (name, color) in enumerate((('fused', 'blue'), ('plain', 'orange'))):

@@ -76,7 +76,7 @@ Markdown(comparison(by, 'LIRDRec', ['recall@20', 'ndcg@20']))
 # %%
 #| echo: false
 ids, even = (difference(by[n], by['LIRDRec'], 'recall@20') for n in ('LIRDRec with item identities', 'LIRDRec, even weights of the branches'))
-Markdown(f'Adding identities changes recall by {ids} points: {ids.tells("they help", "they hurt")}. Even weights of the branches instead of learnt ones change it by {even}: {even.tells("better", "worse")}. In this set features show every taste, if noisily, and only popularity is hidden from them; where more is hidden, identities [are worth more](40_results.ipynb).')
+Markdown(f'Adding identities changes recall by {ids} points: {ids.tells("they help", "they hurt")}. Even weights of the branches instead of learnt ones change it by {even}: {even.tells("better", "worse")}. In this set features show every taste, if noisily, and only popularity is hidden from them. Where more is hidden, identities [are worth more if features are too few to tell items apart](40_results.ipynb).')
 
 # %% [markdown]
 # [More results](40_results.ipynb): who moved how far, a taste that features hide, MovieLens, items that nobody had taken. [And more tables](41_tables.ipynb): ways to weigh and to turn, whom the lists serve, two models on the real shop *Baby* against published values.

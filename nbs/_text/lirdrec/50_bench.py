@@ -27,6 +27,7 @@ from papers_nb.lirdrec.metrics import judge, ranked, top_k
 from papers_nb.lirdrec.sampling import Negatives
 from papers_nb.lirdrec.transform import transform
 
+
 # %% [markdown]
 # ## A shop of the true size
 #
@@ -49,6 +50,7 @@ torch.set_num_threads(1)
 theme()
 data = shop()
 Markdown(f'{data.users:,} users, {data.items:,} items, {(data.part == TRAIN).sum():,} training pairs. {platform.processor() or platform.machine()}, one thread, torch {torch.__version__}; medians over turns, with their middle half in brackets.')
+
 
 # %% [markdown]
 # ## How it is measured
@@ -138,7 +140,7 @@ Markdown('\n'.join(['| what | seconds | of a whole step |', '|---|---|---|', *[f
 # %%
 #| label: fig-step
 #| fig-cap: "Median seconds of a training step, of the four products that it cannot do without, and of the graph in it."
-#| fig-alt: "Most of a step is the floor of four products; reducing the features to 256 directions saves most of it; the graph takes a small part, and twice as much as one matrix in coordinates."
+#| fig-alt: "Most of a step is the floor of four products; reducing the features to 256 directions saves most of it; the graph takes a small part, and a little more as one matrix in coordinates."
 #| classes: figcard
 fig, ax = plt.subplots(figsize=(6.4, 2.8))
 order = ['LIRDRec', 'floor', 'pca=256', 'rows', 'coordinates']
