@@ -269,7 +269,7 @@ values, vectors = np.linalg.eigh(scaled)
 
 def by_powers(layers):
     "What each eigenvector is multiplied by, from powers of the whole matrix."
-    summed = sum(np.linalg.matrix_power(scaled, l) for l in range(layers + 1))
+    summed = sum(np.linalg.matrix_power(scaled, power) for power in range(layers + 1))
     return np.einsum('ik,ij,jk->k', vectors, summed, vectors)
 
 def by_layers(layers):

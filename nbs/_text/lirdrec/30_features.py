@@ -152,7 +152,8 @@ len(some), some[0].words, checksum('shapes')
 fig, axes = plt.subplots(3, 8, figsize=(6.4, 2.6))
 for ax, item in zip(axes.flat, some):
     ax.imshow(item.image())
-    ax.axis('off');
+    ax.axis('off')
+fig.tight_layout();
 
 # %%
 raises(Item, ' '), raises(read_items, Path('nowhere'))

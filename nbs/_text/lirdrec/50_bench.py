@@ -21,9 +21,9 @@ import numpy as np, torch, matplotlib.pyplot as plt
 from IPython.display import Markdown
 from papers_nb.core.plots import COLORS, theme
 from papers_nb.lirdrec.data import TRAIN, VALID, Interactions
-from papers_nb.lirdrec.graph import SparseProduct, csr, nearest
+from papers_nb.lirdrec.graph import nearest
 from papers_nb.lirdrec.lirdrec import LIRDRecNet
-from papers_nb.lirdrec.metrics import judge, ranked, top_k
+from papers_nb.lirdrec.metrics import judge, ranked
 from papers_nb.lirdrec.sampling import Negatives
 from papers_nb.lirdrec.transform import transform
 
