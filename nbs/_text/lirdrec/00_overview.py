@@ -40,7 +40,7 @@ Markdown('\n'.join(['| statement | page | checks | edits caught |', '|---|---|--
     *[f'| {c["statement"]} | [{c["page"].split("/")[1]}]({runs.notebook(c["page"]).name}) | {len(c["checks"])} | {sum(any(m["caught"]) for m in c["mutants"])} of {len(c["mutants"])} |' for c in claims]]))
 
 # %% [markdown]
-# In words: for features of length one a single triple favours nobody. Over all items, plain descent obeys an exact law: in every direction of the space of items, features move $\sigma^2$ times as far as identities. So features win where they are strong, lose where they are weak, and never reach what they do not show; and a training that stops early has filled what features show, and little else. Adam does not obey the law. The cosine transform is a rotation, which plain descent does not notice. Popularity enters through the graph, and the length at which a row starts is a learning rate, larger for larger sets. And weights that are copied into the place of logits, and moved by nothing else, become even within about fifteen epochs.
+# In words: for features of length one a single triple favours nobody. Over all items, plain descent obeys an exact law: in every direction of the space of items, features move $\sigma^2$ times as far as identities. So features win where they are strong, lose where they are weak, and, through a linear map, never reach what they do not show; and a training that stops early has filled what features show, and little else. Adam does not obey the law. The cosine transform is a rotation, which plain descent does not notice. Popularity enters through the graph, and the length at which a row starts is a learning rate, larger for larger sets. And weights that are copied into the place of logits, and moved by nothing else, become even within about fifteen epochs.
 #
 # ## Run
 #
@@ -76,7 +76,7 @@ Markdown(comparison(by, 'LIRDRec', ['recall@20', 'ndcg@20']))
 # %%
 #| echo: false
 ids, even = (difference(by[n], by['LIRDRec'], 'recall@20') for n in ('LIRDRec with item identities', 'LIRDRec, even weights of the branches'))
-Markdown(f'Adding identities changes recall by {ids} points: {ids.tells("they help", "they hurt")}. Even weights of the branches instead of learnt ones change it by {even}: {even.tells("better", "worse")}. In this set features show every taste, if noisily, and only popularity is hidden from them. Where more is hidden, identities [are worth more if features are too few to tell items apart](40_results.ipynb).')
+Markdown(f'Adding identities changes recall by {ids.mean:+.2f} ± {ids.half:.2f} points: {ids.tells("they help", "they hurt")}. Even weights of the branches instead of learnt ones change it by {even.mean:+.2f} ± {even.half:.2f}: {even.tells("better", "worse")}. In this set features show every taste, if noisily, and only popularity is hidden from them. With few features and no graph, identities [are worth much](40_results.ipynb). The settings of the rivals were not searched: the table compares variants of LIRDRec and ranks no rivals.')
 
 # %% [markdown]
 # [More results](40_results.ipynb): who moved how far, a taste that features hide, MovieLens, items that nobody had taken. [And more tables](41_tables.ipynb): ways to weigh and to turn, whom the lists serve, two models on the real shop *Baby* against published values.

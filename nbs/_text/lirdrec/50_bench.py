@@ -77,7 +77,7 @@ def spread(a, digits=2):
 # %% [markdown]
 # ## A training step
 #
-# The floor is four products of the features with weights, two forward and two backward: each of the two encoders of a modality and the shared one sees its features once in each direction. The same step is timed with features reduced to their 256 strongest directions before the encoders (`pca=256`), which [costs accuracy or not](41_tables.ipynb), and by a graph that is one large matrix in coordinates instead of two in compressed rows.
+# The floor is four products of the features with weights, two forward and two backward: each of the two encoders of a modality and the shared one sees its features once in each direction. The same step is timed with features reduced to their 256 strongest directions before the encoders (`pca=256`), whose cost in accuracy was measured [on a small set only](41_tables.ipynb), and by a graph that is one large matrix in coordinates instead of two in compressed rows.
 
 # %%
 user, item = (torch.from_numpy(a) for a in data.pairs(TRAIN))
@@ -139,7 +139,7 @@ Markdown('\n'.join(['| what | seconds | of a whole step |', '|---|---|---|', *[f
 
 # %%
 #| label: fig-step
-#| fig-cap: "Median seconds of a training step, of the four products that it cannot do without, and of the graph in it."
+#| fig-cap: "Median seconds of a training step, of the four products that it cannot do without as long as all features are used, and of the graph in it."
 #| fig-alt: "Most of a step is the floor of four products; reducing the features to 256 directions saves most of it; the graph takes a small part, and a little more as one matrix in coordinates."
 #| classes: figcard
 fig, ax = plt.subplots(figsize=(6.4, 2.8))
