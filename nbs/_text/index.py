@@ -61,7 +61,7 @@ Markdown(f'From our own runs, {len(seeds)} seeds: normalising new and replayed d
 # ```sh
 # git clone https://github.com/OWNER/papers_nb && cd papers_nb
 # make demo    # six small trainings, a table with intervals: about a minute after the install
-# make test    # every page run again and compared, kills and resumes, the built wheel: about eight minutes
+# make test    # every page run again and compared, kills and resumes, the built wheel: about nine minutes
 # ```
 #
 # Both make `.venv` and install what `constraints.txt` pins. On Linux, PyPI's torch brings CUDA, several GB. For a CPU-only torch:

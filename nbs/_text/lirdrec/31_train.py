@@ -13,7 +13,7 @@
 # | paper | Zhou et al. 2025 (LIRDRec), in the protocol of MMRec |
 # | default | a made-up set of about 1,500 users and 600 items, a stand-in of our own: the paper has no such row |
 # | data | drawn from the seed, no download; MovieLens small (1 MB) is fetched from GroupLens, research use; `baby`, `sports`, `clothing`, `electronics`, `microlens`: put MMRec's files into the folder of that name in the cache ([how](20_data.ipynb)) |
-# | needs | one CPU core, under 1 GB, about half a minute |
+# | needs | one CPU core, under 1 GB, about half a minute; MovieLens up to 1.5 GB, Baby without features up to 2.5 GB |
 # | start | `papermill --engine papers papers://lirdrec/train.ipynb out.ipynb`, or Run All; another recommender by `-p model lightgcn`, but FREEDOM and BM3 by `-f papers://lirdrec/freedom.yaml` and `bm3.yaml`; the settings of the real sets by `-f papers://lirdrec/baby.yaml` and so on |
 
 # %% tags=["parameters"]

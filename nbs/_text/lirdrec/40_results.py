@@ -103,7 +103,7 @@ Markdown(comparison(shown, 'features (LIRDRec)', ['recall@20', 'ndcg@20']) + '\n
 #
 # Now users also choose by four properties that no feature shows. At weight 0.5 these move a user as much as all that both modalities show. Up to 150 epochs, since identities take longer, as [the race](11_speed.ipynb) has it.
 #
-# Whether a model has identities is not only a matter of what its items are called. LIRDRec's users keep free rows, and the graph carries them to the items they took: an item with pairs has an identity that way. And there are 176 noisy numbers for 580 items, so that an encoder with a hidden layer might learn items by heart. So each setting is tried with both graphs, without any, and without any graph and with 8 directions of each modality only. (Those cut off some of what the features had shown, too. Identities without any graph are the same runs in the last two cases.)
+# Whether a model has identities is not only a matter of what its items are called. LIRDRec's users keep free rows, and the graph carries them to the items they took: an item with pairs has an identity that way. And an item has 176 noisy numbers where there are a few hundred items, so that an encoder with a hidden layer might learn items by heart. So each setting is tried with both graphs, without any, and without any graph and with 8 directions of each modality only. (Those cut off some of what the features had shown, too. Identities without any graph are the same runs in the last two cases.)
 
 # %%
 #| hide
