@@ -169,11 +169,17 @@ def read_record(file: Path) -> dict | None:
     return json.loads(file.read_text(encoding="utf-8")) if file.exists() else None
 
 
+def kept(paper: str) -> list[dict]:
+    """The records that the site quotes, `records.jsonl` beside the notebooks of a paper, sorted by name."""
+    file = NOTEBOOKS / paper / "records.jsonl"
+    return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()] if file.exists() else []
+
+
 def records(paper: str, here: bool = True) -> list[dict]:
     """The records of a paper: those that the site quotes and, with `here`, those of the runs at hand, each run once."""
-    kept = [read_record(f) for f in sorted((NOTEBOOKS / paper / "records").glob("*.json"))]
+    quoted = kept(paper)
     found = [read_record(f) for f in sorted(root().glob(f"{paper}-*/*/record.json")) if here and ".old" not in f.parent.name]
-    return list({r["name"]: r for r in [*kept, *(r for r in found if r["status"] == "done" or r["name"] not in {k["name"] for k in kept})]}.values())
+    return list({r["name"]: r for r in [*quoted, *(r for r in found if r["status"] == "done" or r["name"] not in {k["name"] for k in quoted})]}.values())
 
 
 class Run:

@@ -53,7 +53,7 @@ def test_the_wheel_carries_notebooks_records_and_settings_and_is_small(wheel):
         names = z.namelist()
         assert "papers_nb/nbs/adab2n/30_train.ipynb" in names and "papers_nb/record.schema.json" in names and "papers_nb/py.typed" in names
         assert z.read("papers_nb/settings.ini") == (ROOT / "settings.ini").read_bytes()
-        stored = {f"papers_nb/{p.relative_to(ROOT).as_posix()}" for p in ROOT.glob("nbs/*/records/*.json")}
+        stored = {f"papers_nb/{p.relative_to(ROOT).as_posix()}" for p in ROOT.glob("nbs/*/records.jsonl")}
         assert stored <= set(names)
         assert not [n for n in names if "/_text/" in n or "/runs/" in n or n.endswith(".yml")]
     assert wheel.stat().st_size < 10e6
@@ -114,7 +114,7 @@ def trainings():
 def test_each_training_runs_at_its_defaults_and_agrees_with_its_stored_record(full, tmp_path, name):
     papermill(full, tmp_path, f"papers://{name}.ipynb", "out.ipynb")
     record = json.loads(next((tmp_path / "runs").glob("*/*/record.json")).read_text())
-    stored = [json.loads(p.read_text()) for p in (ROOT / "nbs" / name.split("/")[0] / "records").glob("*.json")]
+    stored = [json.loads(line) for line in (ROOT / "nbs" / name.split("/")[0] / "records.jsonl").read_text().splitlines()]
     stored = [r for r in stored if r["notebook"] == name]
     same = next(r for r in stored if r["name"] == record["name"])
     if not same["first_losses"]:  # nothing is trained there

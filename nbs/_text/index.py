@@ -155,7 +155,7 @@ papers = {'lirdrec': ('LIRDRec', 'Why does BPR push modality features aside?'), 
 def status(key):
     pages = [n for n in runs.notebooks() if n.startswith(f'{key}/')]
     if not pages: return 'not begun'
-    return f'{len(pages)} pages, {len(ledger({n: runs.notebook(n) for n in pages}))} claims, {len(list((runs.NOTEBOOKS/key/"records").glob("*.json")))} run records'
+    return f'{len(pages)} pages, {len(ledger({n: runs.notebook(n) for n in pages}))} claims, {len(runs.records(key, here=False))} run records'
 Markdown('\n'.join(['| paper | question | status |', '|---|---|---|', *[f'| {t} | {q} | {status(k)} |' for k, (t, q) in papers.items()]]))
 
 # %% [markdown]
