@@ -19,7 +19,8 @@ import numpy as np
 from ..errors import UserError, need
 
 # %% ../../nbs/core/checks.ipynb #a7b90d69
-KINDS = ('trusted implementation', 'limit', 'algebra', 'finite differences', 'brute force', 'sampling')
+KINDS = ('trusted implementation', 'limit', 'algebra', 'finite differences',
+         'brute force', 'sampling')
 
 @dataclass(frozen=True)
 class Check:
@@ -36,8 +37,11 @@ class Check:
     )->float: # infinite where one of the two is not finite
         "Largest absolute difference between the two routes."
         reference = self.reference() if reference is None else reference
-        a, b = np.asarray(self.ours(f), dtype=float), np.asarray(reference, dtype=float)
-        if a.shape != b.shape: raise UserError(f'{self.kind}: ours has shape {a.shape}, the reference {b.shape}')
+        a = np.asarray(self.ours(f), dtype=float)
+        b = np.asarray(reference, dtype=float)
+        if a.shape != b.shape:
+            raise UserError(f'{self.kind}: ours has shape {a.shape}, '
+                            f'the reference {b.shape}')
         gap = float(np.max(np.abs(a - b)))
         return gap if math.isfinite(gap) else math.inf
 
@@ -49,7 +53,9 @@ def mutant(
 )->Callable:
     "`f` with one edit of its source. Source: ours."
     source = textwrap.dedent(inspect.getsource(f))
-    if source.count(old) != 1: raise UserError(f'mutant of {f.__name__}: {old!r} stands {source.count(old)} times in its source, once is needed')
+    if source.count(old) != 1:
+        raise UserError(f'mutant of {f.__name__}: {old!r} stands {source.count(old)} '
+                        'times in its source, once is needed')
     scope = dict(f.__globals__)
     exec(source.replace(old, new), scope)
     return scope[f.__name__]
@@ -61,65 +67,102 @@ def claim(
     id: str,             # paper.noun
     statement: str,      # one sentence, with formulas
     of: Callable,        # the function under test
-    source: str,         # 'paper §, eq.' where we read it, 'official code, file' or 'ours'
+    source: str,         # 'paper §, eq.', 'official code, file' or 'ours'
     checks: list[Check], # at least two, of different kind
     mutants: list[tuple[str, str]], # edits of the source of `of`: old text, new text
 ):
-    "Run every check on the function and on its mutants, show the outcome, and fail if anything is blunt. Source: ours."
-    if len({c.kind for c in checks}) < 2: raise UserError(f'{id}: at least two checks of different kind')
-    if wrong := [c.kind for c in checks if c.kind not in KINDS]: raise UserError(f'{id}: check kind {wrong[0]!r}; one of {", ".join(KINDS)}')
-    if wide := [c.kind for c in checks if not 0 < c.tol < math.inf]: raise UserError(f'{id}: the tolerance of {wide[0]} must be positive and finite')
+    """Run every check on the function and on its mutants, show the outcome, and fail
+    if anything is blunt. Source: ours."""
+    _sound(id, checks)
     references = [_untouched(of, c, id) for c in checks]
-    gaps = [c.gap(of, r) for c, r in zip(checks, references)]
-    edits = [{'old': old, 'new': new, 'gaps': [c.gap(mutant(of, old, new), r) for c, r in zip(checks, references)]} for old, new in mutants]
-    for e in edits:
-        e['caught'] = [bool(10*c.tol <= g < math.inf) for g, c in zip(e['gaps'], checks)]
-        e['gaps'] = [g if g < math.inf else None for g in e['gaps']]
-    data = dict(id=id, statement=statement, of=of.__name__, source=source, mutants=edits,
-                checks=[dict(kind=c.kind, gap=g, tol=c.tol, why=c.why) for c, g in zip(checks, gaps)])
+    gaps = lambda f: [c.gap(f, r) for c, r in zip(checks, references)]
+    data = dict(id=id, statement=statement, of=of.__name__, source=source,
+                mutants=[_edit(old, new, gaps(mutant(of, old, new)), checks)
+                         for old, new in mutants],
+                checks=[dict(kind=c.kind, gap=g, tol=c.tol, why=c.why)
+                        for c, g in zip(checks, gaps(of))])
     _show(data)
     if problems := faults(data): raise AssertionError('; '.join(problems))
 
+def _edit(old, new, gaps, checks):
+    "An edit as the ledger holds it: no gap where it is not finite, which is caught."
+    caught = [bool(g >= 10*c.tol) for g, c in zip(gaps, checks)]
+    gaps = [g if g < math.inf else None for g in gaps]
+    return dict(old=old, new=new, gaps=gaps, caught=caught)
+
+def _sound(id, checks):
+    "Refuse checks that prove nothing, whatever they find."
+    if len({c.kind for c in checks}) < 2:
+        raise UserError(f'{id}: at least two checks of different kind')
+    for c in checks:
+        if c.kind not in KINDS:
+            raise UserError(f'{id}: check kind {c.kind!r}; one of {", ".join(KINDS)}')
+        if not 0 < c.tol < math.inf:
+            raise UserError(f'{id}: the tolerance of {c.kind} '
+                            'must be positive and finite')
+
 def _untouched(of, check, id):
-    "The reference of a check, run while the function under test, and its copies in the modules, are tripwires."
+    """The reference of a check, run while the function under test, and its copies in
+    the modules, are tripwires."""
     def tripwire(*args, **kw):
         "Stands in for the function under test."
         raise AssertionError('tripwire')
     homes = [m for n, m in list(sys.modules.items()) if n.startswith('papers_nb.')]
-    traps = list(dict.fromkeys(f for f in (of, *(getattr(m, of.__name__, None) for m in homes)) if isinstance(f, FunctionType) and not f.__closure__))
+    copies = [of] + [getattr(m, of.__name__, None) for m in homes]
+    traps = [f for f in dict.fromkeys(f for f in copies if isinstance(f, FunctionType))
+             if not f.__closure__]
     codes = [f.__code__ for f in traps]
     for f in traps: f.__code__ = tripwire.__code__
     try: return check.reference()
     except AssertionError as e:
         if str(e) != 'tripwire': raise
-        raise UserError(f'{id}: the reference of {check.kind} calls {of.__name__}, which it is to check') from None
+        raise UserError(f'{id}: the reference of {check.kind} calls {of.__name__}, '
+                        'which it is to check') from None
     finally:
         for f, code in zip(traps, codes): f.__code__ = code
 
 def faults(
     c: dict, # a claim as the ledger holds it
 )->list[str]: # one line a fault; none for a sound claim
-    "What is wrong with a claim: a gap too wide, a mutant that slips through, a check that catches none."
-    found = [f'{c["id"]}: {k["kind"]} has gap {k["gap"]:.1e}, allowed {k["tol"]:.1e}' for k in c['checks'] if not k['gap'] <= k['tol']]
-    found += [f'{c["id"]}: no check catches {m["old"]!r} → {m["new"]!r}' for m in c['mutants'] if not any(m['caught'])]
-    return found + [f'{c["id"]}: {k["kind"]} catches no mutant' for i, k in enumerate(c['checks']) if not any(m['caught'][i] for m in c['mutants'])]
+    """What is wrong with a claim: a gap too wide or not finite, a mutant that slips
+    through, a check that catches none."""
+    wide = [f'{k["kind"]} has gap {k["gap"]:.1e}, allowed {k["tol"]:.1e}'
+            for k in c['checks'] if not k['gap'] <= k['tol']]
+    missed = [f'no check catches {m["old"]!r} → {m["new"]!r}'
+              for m in c['mutants'] if not any(m['caught'])]
+    blunt = [f'{k["kind"]} catches no mutant' for i, k in enumerate(c['checks'])
+             if not any(m['caught'][i] for m in c['mutants'])]
+    return [f'{c["id"]}: {why}' for why in wide + missed + blunt]
 
 def _show(c):
     "Display a claim for people and, beside it, for programs."
     display = need('IPython.display', 'run').display
-    size = lambda x: '0' if x == 0 else f'{x:.0e}'
-    lines = [f'**Claim.** {c["statement"]}', '', '| route | gap | allowed | because |', '|---|---|---|---|']
-    lines += [f'| {i}. {k["kind"]} | {size(k["gap"])} | {size(k["tol"])} | {k["why"]} |' for i, k in enumerate(c['checks'], 1)]
-    lines += ['', 'Edits of the formula, and the routes that notice:', '', '| edit | noticed by |', '|---|---|']
-    lines += [f'| `{m["old"]}` → `{m["new"]}` | {", ".join(str(i) for i, hit in enumerate(m["caught"], 1) if hit) or "none"} |' for m in c['mutants']]
-    display({CLAIM: c, 'text/markdown': '\n'.join(lines), 'text/plain': f'claim {c["id"]}'}, raw=True)
+    routes = [f'| {i}. {k["kind"]} | {_size(k["gap"])} | {_size(k["tol"])} '
+              f'| {k["why"]} |' for i, k in enumerate(c['checks'], 1)]
+    edits = [f'| `{m["old"]}` → `{m["new"]}` | {_noticed(m)} |' for m in c['mutants']]
+    lines = [f'**Claim.** {c["statement"]}', '',
+             '| route | gap | allowed | because |', '|---|---|---|---|', *routes, '',
+             'Edits of the formula, and the routes that notice:', '',
+             '| edit | noticed by |', '|---|---|', *edits]
+    display({CLAIM: c, 'text/markdown': '\n'.join(lines),
+             'text/plain': f'claim {c["id"]}'}, raw=True)
+
+def _size(x):
+    "A gap to one digit."
+    return '0' if x == 0 else f'{x:.0e}'
+
+def _noticed(m):
+    "The numbers of the routes that notice an edit."
+    hits = [str(i) for i, hit in enumerate(m['caught'], 1) if hit]
+    return ', '.join(hits) or 'none'
 
 # %% ../../nbs/core/checks.ipynb #3d70fd12
 def raises(
     f,       # called with all other arguments
     *args, **kw,
 )->str: # the message
-    "The one-line message of the `UserError` that a call raises; fails if it raises none."
+    """The one-line message of the `UserError` that a call raises; fails if it raises
+    none."""
     try: result = f(*args, **kw)
     except UserError as e: return str(e)
     raise AssertionError(f'{f!r} raised no UserError but returned {result!r}')
@@ -129,29 +172,47 @@ def ledger(
     notebooks: dict[str, Path], # name → file
 )->list[dict]: # every claim, with the name of its page
     "Read the claims that are stored in the outputs of notebooks. Source: ours."
-    pages = {name: json.loads(path.read_text(encoding='utf-8')) for name, path in notebooks.items()}
-    return [{'page': name, **out['data'][CLAIM]} for name, nb in pages.items() for cell in nb['cells'] for out in cell.get('outputs', []) if CLAIM in out.get('data', {})]
+    pages = {name: json.loads(path.read_text(encoding='utf-8'))
+             for name, path in notebooks.items()}
+    return [{'page': name, **out['data'][CLAIM]} for name, nb in pages.items()
+            for cell in nb['cells'] for out in cell.get('outputs', [])
+            if CLAIM in out.get('data', {})]
 
 def differences(
     stored: dict, # a claim of the ledger
     fresh: dict|None, # the same claim run again
 )->list[str]:
     "What a fresh run says against a stored claim: another claim, or a fault."
-    same = lambda c: [c['id'], c['statement'], c['of'], c['source'], [(k['kind'], k['tol'], k['why']) for k in c['checks']], [(m['old'], m['new']) for m in c['mutants']]]
     if fresh is None: return [f'{stored["id"]}: not made by a fresh run']
-    return ([] if same(stored) == same(fresh) else [f'{stored["id"]}: became another claim, store it anew']) + faults(fresh)
+    if _said(stored) == _said(fresh): return faults(fresh)
+    return [f'{stored["id"]}: became another claim, store it anew', *faults(fresh)]
+
+def _said(c):
+    "What of a claim must not change between runs."
+    return [c['id'], c['statement'], c['of'], c['source'],
+            [(k['kind'], k['tol'], k['why']) for k in c['checks']],
+            [(m['old'], m['new']) for m in c['mutants']]]
 
 def rerun(
     notebooks: dict[str, Path], # name → file; those without claims are passed over
 )->list[str]: # one line a problem; none if every claim holds
     "Execute the pages that hold claims and compare. Source: ours."
-    papermill, problems = need('papermill', 'run'), []
+    problems = []
     for name, path in notebooks.items():
-        if not (stored := ledger({name: path})): continue
-        with tempfile.TemporaryDirectory() as tmp:
-            out = Path(tmp)/'out.ipynb'
-            try: papermill.execute_notebook(str(path), str(out), engine_name='papers', progress_bar=False)
-            except papermill.PapermillExecutionError as e: problems.append(f'{name}: {e.ename}: {e.evalue}')
-            fresh = {c['id']: c for c in ledger({name: out})}
-        problems += [why for c in stored for why in differences(c, fresh.get(c['id']))]
+        if stored := ledger({name: path}):
+            failed, fresh = _executed(name, path)
+            problems += failed
+            for c in stored: problems += differences(c, fresh.get(c['id']))
     return problems
+
+def _executed(name, path):
+    "Run one page elsewhere: why it stopped, if it did, and the claims that it made."
+    papermill, failed = need('papermill', 'run'), []
+    with tempfile.TemporaryDirectory() as tmp:
+        out = Path(tmp)/'out.ipynb'
+        try:
+            papermill.execute_notebook(str(path), str(out), engine_name='papers',
+                                       progress_bar=False)
+        except papermill.PapermillExecutionError as e:
+            failed = [f'{name}: {e.ename}: {e.evalue}']
+        return failed, {c['id']: c for c in ledger({name: out})}
