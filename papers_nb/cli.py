@@ -86,8 +86,8 @@ def do_claims(args):
 
 def do_fetch(args):
     """Fill the cache with a data set."""
-    from papers_nb.core import data
-    card, files = data.card(args.dataset), data.fetch(args.dataset)
+    from papers_nb.core import images
+    card, files = images.card(args.dataset), images.fetch(args.dataset)
     print("\n".join(map(str, files)) or f"{card.title} comes with scikit-learn; nothing to fetch")
 
 

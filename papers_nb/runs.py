@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-from papers_nb.core import data
+from papers_nb.core import files, images
 from papers_nb.errors import UserError, need, on_signals
 
 __all__ = ["Run", "check", "notebook", "notebooks", "open", "parameters", "preset", "presets", "read_record", "records", "root", "run_name"]
@@ -144,7 +144,7 @@ def root() -> Path:
 
 def checksum(notebook: str, params: dict[str, Any]) -> str:
     """What a run stores as the identity of its data: a shared set has a card, any other belongs to its notebook or its paper."""
-    owner = data if params["data"] in data.CARDS else next(m for n in (notebook, f"{notebook.split('/')[0]}/data") if hasattr(m := importlib.import_module(f"papers_nb.{n}".replace("/", ".")), "checksum"))
+    owner = images if params["data"] in images.CARDS else next(m for n in (notebook, f"{notebook.split('/')[0]}/data") if hasattr(m := importlib.import_module(f"papers_nb.{n}".replace("/", ".")), "checksum"))
     return owner.checksum(params["data"])
 
 
@@ -349,7 +349,7 @@ class Run:
                   "cost": {"wall_s": round(wall, 2), "resumes": len(resumes), "replayed_steps": sum(r["replayed"] for r in resumes), "peak_mb": self._train.peak_mb(self.device)},
                   **parts}
         self._train.validate(record)
-        data.write_atomically(self.folder / "record.json", json.dumps(record, indent=1).encode())
+        files.write_atomically(self.folder / "record.json", json.dumps(record, indent=1).encode())
 
     def finish(self, metrics: dict[str, tuple[float, str]], selection: str, weights: dict[str, Any] | None = None) -> dict:
         """Write `weights` (name → module, as safetensors), then the record with `metrics` (name → value, unit); a finished run is returned as it is."""
@@ -360,7 +360,7 @@ class Run:
                 raise UserError(f"metric {bad[0]} of run {self.name} is not finite; nothing is recorded")
             from safetensors.torch import save
             for name, module in (weights or {}).items():
-                data.write_atomically(self.folder / f"{name}.safetensors", save({k: v.contiguous() for k, v in module.state_dict().items()}))
+                files.write_atomically(self.folder / f"{name}.safetensors", save({k: v.contiguous() for k, v in module.state_dict().items()}))
             self._write_record(status="done", error=None, selection=selection, **self._train.digest(self.metrics),
                                metrics={k: {"value": float(v), "unit": u} for k, (v, u) in metrics.items()})
         self.lock.release(force=True)

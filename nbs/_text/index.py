@@ -163,4 +163,4 @@ Markdown('\n'.join(['| paper | question | status |', '|---|---|---|', *[f'| {t} 
 #
 # `CITATION.cff` says how to cite this project. Each paper's own authors are named on its pages; please cite them for their ideas.
 #
-# Code and text: Apache-2.0. Data sets keep their own terms, listed on [their page](core/data.ipynb).
+# Code and text: Apache-2.0. Data sets keep their own terms, listed on [their page](core/images.ipynb).

@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..core.data import card, crop_flip, normalize, tensors
+from ..core.images import card, crop_flip, normalize, tensors
 from ..core.train import generator
 from ..errors import UserError
 

@@ -18,7 +18,7 @@ import numpy as np
 import torch
 
 import papers_nb
-from .data import write_atomically
+from .files import write_atomically
 from ..errors import UserError, need
 
 # %% ../../nbs/core/train.ipynb #1ba785e0

@@ -17,7 +17,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..core.data import cache
+from ..core.files import cache
 from ..errors import UserError, need
 
 # %% ../../nbs/lirdrec/30_features.ipynb #ae2ee855

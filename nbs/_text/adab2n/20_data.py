@@ -4,7 +4,7 @@
 # > A data set cut into tasks by its classes, and a stream that never goes back.
 
 # %% [markdown]
-# Lyu et al. 2023 (AdaB²N), experimental setting; official code `datasets/` · 4 minutes · what you need first: [Data sets that verify themselves](../core/data.ipynb)
+# Lyu et al. 2023 (AdaB²N), experimental setting; official code `datasets/` · 4 minutes · what you need first: [Data sets that verify themselves](../core/images.ipynb)
 
 # %%
 #| hide
@@ -23,7 +23,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from papers_nb.core.data import card, crop_flip, normalize, tensors
+from papers_nb.core.images import card, crop_flip, normalize, tensors
 from papers_nb.core.train import generator
 from papers_nb.errors import UserError
 

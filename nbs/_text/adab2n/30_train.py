@@ -12,7 +12,7 @@
 # |---|---|
 # | paper | Lyu et al. 2023 (AdaB²N), online class-incremental setting; the default goes through each task twice, since the digits have only 25 batches of ten a task |
 # | default | Split digits, 5 tasks of 2 classes, a stand-in of our own: the paper has no such row |
-# | data | optical digits, with scikit-learn, CC BY 4.0; CIFAR by `papers_nb fetch cifar10`; Mini-ImageNet from a folder of yours ([how](../core/data.ipynb)) |
+# | data | optical digits, with scikit-learn, CC BY 4.0; CIFAR by `papers_nb fetch cifar10`; Mini-ImageNet from a folder of yours ([how](../core/images.ipynb)) |
 # | needs | default: one CPU core, under 1 GB, about ten seconds, of which the training takes one; ResNet-18 on CIFAR-10: a GPU |
 # | the paper's settings | `papers_nb list` names them: `-f papers://adab2n/split-cifar10-online.yaml` |
 # | start | `papermill --engine papers papers://adab2n/train.ipynb out.ipynb -p norm bn-joint -p seed 1`, or Run All |
@@ -81,7 +81,7 @@ from papers_nb.adab2n.data import split
 from papers_nb.adab2n.hosts import BUFFERS
 from papers_nb.adab2n.metrics import acc, bwt, forgetting, fwt
 from papers_nb.adab2n.nets import NETS, SEPARATE, norm_layer
-from papers_nb.core.data import card, checksum
+from papers_nb.core.images import card, checksum
 from papers_nb.core.plots import COLORS, theme
 from papers_nb.core.train import environment, seed_all
 

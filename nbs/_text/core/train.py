@@ -24,7 +24,7 @@ import numpy as np
 import torch
 
 import papers_nb
-from papers_nb.core.data import write_atomically
+from papers_nb.core.files import write_atomically
 from papers_nb.errors import UserError, need
 
 # %%

@@ -23,7 +23,7 @@ from pathlib import Path
 
 import numpy as np
 
-from papers_nb.core.data import _npy, cache, members
+from papers_nb.core.files import cache, members, npy
 from papers_nb.errors import UserError, need
 
 # %%
@@ -224,7 +224,7 @@ def read_interactions(
     if part is None and user.min(initial=0) < 0: raise UserError(f'user ids from {user.min()}: whole numbers from 0 are expected')
     part = split_per_user(user, np.random.default_rng(seed)) if part is None else part
     if features is not None and not isinstance(features, Mapping): raise UserError(f'features of type {type(features).__name__}: a mapping from names to arrays or .npy files is expected')
-    if features: features = {m: _npy(x) if isinstance(x, (str, Path)) else x for m, x in features.items()}
+    if features: features = {m: npy(x) if isinstance(x, (str, Path)) else x for m, x in features.items()}
     return Interactions(name, user, item, part, features or {}, *sizes)
 
 def _columns(source):

@@ -49,7 +49,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from papers_nb.core.data import cache
+from papers_nb.core.files import cache
 from papers_nb.errors import UserError, need
 
 # %%
@@ -61,7 +61,7 @@ from IPython.display import Markdown
 
 from papers_nb import runs
 from papers_nb.core.checks import raises
-from papers_nb.core.data import write_atomically
+from papers_nb.core.files import write_atomically
 from papers_nb.core.plots import theme
 from papers_nb.core.train import environment
 from papers_nb.lirdrec.recommenders import LIRDRec

@@ -14,7 +14,7 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from papers_nb.core import data
+from papers_nb.core import files, images
 from papers_nb.errors import UserError
 
 RNG = np.random.default_rng(0)
@@ -62,8 +62,8 @@ def cifar(tmp_path, monkeypatch):
     def put(content, md5=None, url=None):
         (folder / "tiny.tar.gz").write_bytes(content)
         batches = {s: pickle.loads(GOOD[f"c/{s}"], encoding="bytes") for s in ("train", "test")}  # noqa: S301 - our own bytes
-        sums = {s: data.content(b[b"data"].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1), np.array(b[b"labels"], dtype=np.uint8))[1] for s, b in batches.items()}
-        monkeypatch.setitem(data.CARDS, "tiny", data.Card("Tiny CIFAR", (32, 32, 3), 10, (.5,) * 3, (.2,) * 3, sums, {"train": 20, "test": 5}, "none", "us",
+        sums = {s: images.content(b[b"data"].reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1), np.array(b[b"labels"], dtype=np.uint8))[1] for s, b in batches.items()}
+        monkeypatch.setitem(images.CARDS, "tiny", images.Card("Tiny CIFAR", (32, 32, 3), 10, (.5,) * 3, (.2,) * 3, sums, {"train": 20, "test": 5}, "none", "us",
             url or f"http://127.0.0.1:{server.server_port}/tiny.tar.gz", md5 or hashlib.md5(content).hexdigest(), len(content), parts={"train": ["c/train"], "test": ["c/test"]}))
         return served
     yield put
@@ -72,41 +72,41 @@ def cifar(tmp_path, monkeypatch):
 
 def cached():
     """Names in the cache, locks left out."""
-    return sorted(p.name for p in data.cache().glob("*") if p.suffix != ".lock")
+    return sorted(p.name for p in files.cache().glob("*") if p.suffix != ".lock")
 
 
 def test_the_official_route_gives_verified_arrays_in_one_order(cifar):
     cifar(archive(GOOD))
-    x, y = data.load("tiny", "train")
+    x, y = images.load("tiny", "train")
     assert x.shape == (20, 32, 32, 3) and x.dtype == np.uint8 and y.shape == (20,)
-    with np.load(data.npz("tiny", "train")) as stored:
+    with np.load(images.npz("tiny", "train")) as stored:
         swapped = {k: v[::-1] for k, v in stored.items()}
-    np.savez(data.npz("tiny", "train"), **swapped)
-    again = data.load("tiny", "train")
+    np.savez(images.npz("tiny", "train"), **swapped)
+    again = images.load("tiny", "train")
     assert np.array_equal(x, again[0]) and np.array_equal(y, again[1])
 
 
 def test_ninety_first_runs_make_one_download(cifar):
     served = cifar(archive(GOOD))
-    threads = [threading.Thread(target=data.fetch, args=("tiny",)) for _ in range(9)]
+    threads = [threading.Thread(target=images.fetch, args=("tiny",)) for _ in range(9)]
     for t in threads:
         t.start()
     for t in threads:
         t.join()
-    assert len(served) == 1 and len(data.fetch("tiny")) == 2
+    assert len(served) == 1 and len(images.fetch("tiny")) == 2
 
 
 def refusal(*words):
     """The fetch is refused in one line with these words, and no array is left in the cache."""
     with pytest.raises(UserError) as e:
-        data.load("tiny", "train")
+        images.load("tiny", "train")
     assert all(w in str(e.value) for w in words) and "\n" not in str(e.value), str(e.value)
     assert not any(n.endswith(".npz") for n in cached())
 
 
 def test_offline_names_file_address_checksum_and_folder(cifar):
     cifar(archive(GOOD), url="http://127.0.0.1:9/tiny.tar.gz")
-    refusal("cannot download Tiny CIFAR", "put tiny.tar.gz (md5 ", "from http://127.0.0.1:9/tiny.tar.gz", str(data.cache()))
+    refusal("cannot download Tiny CIFAR", "put tiny.tar.gz (md5 ", "from http://127.0.0.1:9/tiny.tar.gz", str(files.cache()))
 
 
 def test_a_wrong_checksum_leaves_no_file(cifar):
@@ -117,8 +117,8 @@ def test_a_wrong_checksum_leaves_no_file(cifar):
 
 def test_a_wrong_file_put_by_hand_is_refused(cifar):
     cifar(archive(GOOD))
-    data.cache().mkdir()
-    (data.cache() / "tiny.tar.gz").write_bytes(b"something else")
+    files.cache().mkdir()
+    (files.cache() / "tiny.tar.gz").write_bytes(b"something else")
     refusal("tiny.tar.gz has the wrong checksum", "delete it")
 
 
@@ -133,14 +133,14 @@ def test_a_wrong_file_put_by_hand_is_refused(cifar):
 def test_a_bad_archive_is_refused(cifar, content, words):
     cifar(content)
     with pytest.raises(UserError) as e:
-        data.load("tiny", "train")
+        images.load("tiny", "train")
     assert all(w in str(e.value) for w in words) and "\n" not in str(e.value), str(e.value)
 
 
 def test_an_archive_that_unpacks_to_too_much_is_refused(tmp_path):
     (tmp_path / "a.tar.gz").write_bytes(archive({"zeros": bytes(10**6)}))
     with pytest.raises(UserError, match="1000000 bytes, more than the 1000 allowed"):
-        data.members(tmp_path / "a.tar.gz", limit=1000)
+        files.members(tmp_path / "a.tar.gz", limit=1000)
 
 
 def test_a_link_in_an_archive_is_refused(tmp_path):
@@ -149,20 +149,20 @@ def test_a_link_in_an_archive_is_refused(tmp_path):
         info.type, info.linkname = tarfile.SYMTYPE, "/etc/passwd"
         t.addfile(info)
     with pytest.raises(UserError, match="is a link or a device"):
-        data.members(tmp_path / "a.tar")
+        files.members(tmp_path / "a.tar")
 
 
 def test_a_damaged_cache_says_what_to_delete(cifar):
     cifar(archive(GOOD))
-    data.fetch("tiny")
-    file = data.npz("tiny", "train")
+    images.fetch("tiny")
+    file = images.npz("tiny", "train")
     file.write_bytes(file.read_bytes()[:100])
     with pytest.raises(UserError, match=r"tiny_train.npz cannot be read .*delete it"):
-        data.load("tiny", "train")
+        images.load("tiny", "train")
 
 
 def test_cards_are_readable_without_torch():
-    done = subprocess.run([sys.executable, "-c", "import sys; from papers_nb.core import data; data.checksum('cifar10'); print('torch' in sys.modules)"], capture_output=True, text=True)
+    done = subprocess.run([sys.executable, "-c", "import sys; from papers_nb.core import images; images.checksum('cifar10'); print('torch' in sys.modules)"], capture_output=True, text=True)
     assert done.stdout.strip() == "False"
 
 
@@ -171,7 +171,7 @@ def test_cards_are_readable_without_torch():
 def test_content_does_not_depend_on_the_order(n, seed):
     rng = np.random.default_rng(seed)
     x, y, p = rng.integers(0, 3, (n, 1, 2, 1), dtype=np.uint8), rng.integers(0, 2, n, dtype=np.uint8), rng.permutation(n)
-    (a, s), (b, t) = data.content(x, y), data.content(x[p], y[p])
+    (a, s), (b, t) = images.content(x, y), images.content(x[p], y[p])
     assert s == t and np.array_equal(x[a], x[p][b]) and np.array_equal(y[a], y[p][b])
 
 
@@ -179,7 +179,7 @@ def test_content_does_not_depend_on_the_order(n, seed):
 @settings(max_examples=50, deadline=None)
 def test_crop_flip_equals_one_image_at_a_time(n, c, side, pad, flip, seed):
     x = torch.randint(1, 255, (n, c, side, side), dtype=torch.uint8)
-    out = data.crop_flip(x, pad, torch.Generator().manual_seed(seed), flip)
+    out = images.crop_flip(x, pad, torch.Generator().manual_seed(seed), flip)
     padded = torch.nn.functional.pad(x, (pad,) * 4)
     for image, big in zip(out, padded):
         views = [v for i in range(2 * pad + 1) for j in range(2 * pad + 1) for w in [big[:, i:i + side, j:j + side]] for v in ([w, w.flip(2)] if flip else [w])]
@@ -212,13 +212,13 @@ def test_a_supplied_set_is_the_same_in_any_order_and_as_bytes_or_floats(tmp_path
     seen = set()
     for dtype, flip in ((np.uint8, False), (np.float32, False), (np.float64, True)):
         supply(tmp_path, dtype, flip)
-        x, y = data.load("miniimagenet", "train")
+        x, y = images.load("miniimagenet", "train")
         assert x.dtype == y.dtype == np.uint8 and x.shape == (6, 84, 84, 3)
-        seen.add((x.tobytes(), y.tobytes(), data.checksum("miniimagenet")))
+        seen.add((x.tobytes(), y.tobytes(), images.checksum("miniimagenet")))
     assert len(seen) == 1
     supply(tmp_path, n=7)
-    assert data.checksum("miniimagenet") not in {s[2] for s in seen}, "other content, same checksum"
-    assert [f.name for f in data.fetch("miniimagenet")] == ["train_x.npy", "train_y.npy", "test_x.npy", "test_y.npy"]
+    assert images.checksum("miniimagenet") not in {s[2] for s in seen}, "other content, same checksum"
+    assert [f.name for f in images.fetch("miniimagenet")] == ["train_x.npy", "train_y.npy", "test_x.npy", "test_y.npy"]
 
 
 @pytest.mark.parametrize("break_it,words", [
@@ -243,7 +243,7 @@ def test_a_supplied_set_is_the_same_in_any_order_and_as_bytes_or_floats(tmp_path
 def test_a_malformed_supplied_set_is_refused(tmp_path, monkeypatch, break_it, words):
     monkeypatch.setenv("PAPERS_NB_CACHE", str(tmp_path))
     break_it(supply(tmp_path))
-    for call in (lambda: data.load("miniimagenet", "train"), lambda: data.checksum("miniimagenet")):
+    for call in (lambda: images.load("miniimagenet", "train"), lambda: images.checksum("miniimagenet")):
         with pytest.raises(UserError, match=words) as e:
             call()
         assert "\n" not in str(e.value)
