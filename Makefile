@@ -1,9 +1,9 @@
-# make demo · make test · make docs · make bench · make page P=adab2n/layer · make refresh
+# make demo · make test · make docs · make bench · make replay · make page P=adab2n/layer · make refresh
 # A CPU-only torch on Linux: PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make demo
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test docs bench page refresh sync
+.PHONY: demo test docs bench replay page refresh sync
 
 .venv/ready: pyproject.toml constraints.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "papers_nb needs Python 3.11 or newer: make PYTHON=python3.12 ...")'
@@ -22,6 +22,9 @@ docs: .venv/ready
 
 bench: .venv/ready
 	$(BIN)/python tests/pages.py bench
+
+replay: .venv/ready
+	$(BIN)/python tests/replay.py
 
 page: .venv/ready
 	$(BIN)/python tests/pages.py page $(P)
