@@ -278,7 +278,7 @@ def by_layers(layers):
     u, i = Propagation(user, item, 7, 5, layers)(*torch.from_numpy(vectors).float().split([7, 5]))
     return (np.r_[u.numpy(), i.numpy()]*vectors).sum(0)
 
-values.round(3), by_powers(3).round(3)
+values.round(3) + 0, by_powers(3).round(3) + 0  # + 0 takes the sign from a zero
 
 # %%
 #| code-fold: true
