@@ -1,0 +1,713 @@
+# %% [markdown]
+# # What counts as the code of a run
+#
+# > The functions, classes and constants that a training page reaches, wherever they stand, as they run; and nothing else.
+
+# %% [markdown]
+# 7 minutes · what you need first: what a syntax tree is
+
+# %%
+#| hide
+# !test -z "$COLAB_RELEASE_TAG" || pip install -q "papers_nb[run] @ git+https://github.com/OWNER/papers_nb"
+
+# %%
+#| default_exp core.code
+
+# %%
+#| export
+import ast, dis, hashlib, json, re
+from collections import defaultdict
+from copy import deepcopy
+from functools import cached_property, lru_cache
+from pathlib import Path
+from types import CodeType
+from typing import NamedTuple
+
+import papers_nb
+from papers_nb.errors import UserError
+
+# %%
+#| hide
+import tempfile
+from textwrap import dedent
+from papers_nb.core.checks import raises
+
+# %% [markdown]
+# Half a training by one formula and half by another is neither, and a table should not average the two. So a run keeps a hash of the code that made it. What belongs into that hash?
+#
+# - Too little, and a changed formula goes unnoticed.
+# - Too much, and a new method in a list, a corrected sentence or a function that moved to another file makes every old result look foreign.
+#
+# Here it is what a training page **reaches**: from its cells to the functions, classes and constants that they name, and on to what those name. Nothing is imported or run for that; it is read from syntax trees.
+#
+# ## What a piece of code says
+#
+# Comments and layout are gone once a source is a tree. This takes away the rest of what changes no number: docstrings, annotations, and imports, since it is what an import finds that counts.
+
+# %%
+#| export
+KEYWORDS = ('fetch', 'card', 'checksum') # of an entry: where data comes from and what is written about it
+IMPORTS = (ast.Import, ast.ImportFrom)
+FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+
+def _stored(node):
+    "The names that a node binds: assigned, defined, arguments."
+    found = {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and not isinstance(n.ctx, ast.Load)}
+    found |= {n.name for n in ast.walk(node) if isinstance(n, (*FUNCTIONS, ast.ClassDef))}
+    found |= {n.arg for n in ast.walk(node) if isinstance(n, ast.arg)}
+    patterns = (ast.MatchAs, ast.MatchStar, ast.ExceptHandler)
+    return found | {n.name for n in ast.walk(node) if isinstance(n, patterns) and n.name}
+
+class _Bare(ast.NodeTransformer):
+    "Takes from a tree what changes no number, and the arms of a `match` that do not fit `choices`."
+    def __init__(self, choices=()):
+        self.choices, self.scopes = {name: value for name, _, value in choices}, [ast.Module]
+
+    def generic_visit(self, node):
+        "Visit what is inside; a body that is left empty says `pass`."
+        inner = isinstance(node, (*FUNCTIONS, ast.Lambda, ast.ClassDef))
+        self.scopes += [node]*inner
+        super().generic_visit(node)
+        if inner: self.scopes.pop()
+        if getattr(node, 'body', None) == []: node.body = [ast.Pass()]
+        if getattr(node, 'handlers', None) == node.__dict__.get('finalbody') == []: node.finalbody = [ast.Pass()]
+        return node
+
+    def visit_Expr(self, node):
+        "A constant by itself, a docstring for instance, does nothing."
+        return None if isinstance(node.value, ast.Constant) else self.generic_visit(node)
+
+    def visit_Pass(self, node): return None
+    def visit_Import(self, node): return None
+    def visit_ImportFrom(self, node): return None
+
+    def visit_arg(self, node):
+        "An argument without its type."
+        node.annotation = node.type_comment = None
+        return node
+
+    def visit_FunctionDef(self, node):
+        "A function without the type of what it returns."
+        node.returns = node.type_comment = None
+        node.type_params = []
+        return self.generic_visit(node)
+
+    visit_AsyncFunctionDef = visit_FunctionDef
+
+    def visit_AnnAssign(self, node):
+        "An assignment without its type; in a class, where it may be a field, it stays told from another."
+        node.annotation = ast.Constant(None)
+        if isinstance(self.scopes[-1], ast.ClassDef): return self.generic_visit(node)
+        return self.generic_visit(ast.Assign([node.target], node.value)) if node.value else None
+
+    def visit_FormattedValue(self, node):
+        "An empty format is none."
+        if node.format_spec and not node.format_spec.values: node.format_spec = None
+        return self.generic_visit(node)
+
+    def visit_Match(self, node):
+        "Of a `match` on a parameter only the arm that fits."
+        name = getattr(node.subject, 'id', None)
+        if name in self.choices and not any(name in _stored(s) for s in self.scopes[1:]):
+            node.cases = _arms(node.cases, self.choices[name])
+        return self.generic_visit(node) if node.cases else None
+
+def _arms(cases, value):
+    "The arm that fits a value, else the one that fits any; all of them where that cannot be said."
+    try: fits = [case for case in cases if _fits(case, value)]
+    except ValueError: return cases
+    return fits[:1]
+
+def _fits(case, value):
+    "True if the pattern of an arm is this value or any; raises ValueError for patterns that look inside."
+    if case.guard: raise ValueError
+    match case.pattern:
+        case ast.MatchValue(): return ast.literal_eval(case.pattern.value) == value
+        case ast.MatchSingleton(): return case.pattern.value is value
+        case ast.MatchOr(): return any([_fits(ast.match_case(p), value) for p in case.pattern.patterns])
+        case ast.MatchAs(pattern=None): return True
+    raise ValueError
+
+def _tree(node):
+    "A syntax tree as nested lists, the same in every version of Python."
+    if isinstance(node, list): return [_tree(n) for n in node]
+    if not isinstance(node, ast.AST): return ascii(node)
+    fields = [(k, v) for k, v in ast.iter_fields(node) if k not in ('ctx', 'kind') and v is not None and v != []]
+    return [type(node).__name__, *([k, _tree(v)] for k, v in fields)]
+
+def _digest(*parts):
+    "16 hex digits for anything that JSON can hold."
+    return hashlib.sha256(json.dumps(parts).encode()).hexdigest()[:16]
+
+
+# %%
+def says(source): return _tree(_Bare().visit(ast.parse(source)))
+
+says('''
+def rate(step: int)->float: # falls with the steps
+    "The learning rate."
+    return .1/step
+''') == says('def rate(step): return .1 / step')
+
+# %% [markdown]
+# A default and a number do count:
+
+# %%
+says('def rate(step, top=.1): return top/step') == says('def rate(step, top=.2): return top/step')
+
+
+# %% [markdown]
+# ## What it names
+#
+# A definition reaches the names that it takes from outside itself, not its own arguments and variables. Python's compiler knows which are which. With each name goes how it is used: `HOSTS[host]` and `host in HOSTS` ask for one entry, `HOSTS.items()` for all of them.
+
+# %%
+#| export
+class Import(NamedTuple):
+    "What an import binds to a name."
+    level: int      # dots in front
+    module: str     # as written
+    name: str|None  # what is taken from it, or None for the module itself
+
+def _imports(node):
+    "Local name → `Import`, for every import in a tree."
+    found = {}
+    for n in ast.walk(node):
+        if isinstance(n, ast.ImportFrom):
+            found |= {a.asname or a.name: Import(n.level, n.module or '', a.name) for a in n.names}
+        elif isinstance(n, ast.Import):
+            found |= {a.asname or a.name.split('.')[0]: Import(0, a.name if a.asname else a.name.split('.')[0], None) for a in n.names}
+    return found
+
+def _loaded(code):
+    "The global names that a code object and those inside it read."
+    inner = [c for c in code.co_consts if isinstance(c, CodeType)]
+    reads = ('LOAD_GLOBAL', 'LOAD_NAME', 'LOAD_FROM_DICT_OR_GLOBALS')
+    return {i.argval for i in dis.get_instructions(code) if i.opname in reads}.union(*map(_loaded, inner))
+
+class Use(NamedTuple):
+    "One place where a global name is read."
+    attributes: tuple[str, ...] # that follow it: `hosts.HOSTS.items` has HOSTS and items
+    how: str = ''               # key: one entry is asked for; told: named in an error; else empty
+
+    def partial(self)->bool:
+        "True if no more than the entries asked for can matter."
+        return self.how == 'told' or self.attributes == ('get',) or (self.how == 'key' and not self.attributes)
+
+def _use(node, parents):
+    "How a name is used, from what stands around it."
+    top, attributes = node, []
+    while isinstance(parents.get(top), ast.Attribute):
+        top = parents[top]
+        attributes.append(top.attr)
+    around, above = parents.get(top), top
+    while above in parents and not isinstance(above, (ast.Raise, ast.Assert)): above = parents[above]
+    if isinstance(above, (ast.Raise, ast.Assert)): return Use(tuple(attributes), 'told')
+    made = (ast.JoinedStr, ast.BinOp, ast.Call) # a key that is put together could be any
+    asked = isinstance(around, ast.Subscript) and around.value is top and not any(isinstance(n, made) for n in ast.walk(around.slice))
+    inside = isinstance(around, ast.Compare) and top in around.comparators and all(isinstance(o, (ast.In, ast.NotIn)) for o in around.ops)
+    return Use(tuple(attributes), 'key' if asked or inside else '')
+
+class Definition:
+    "A top-level statement of a module or a cell, or one entry of a dict, as far as it counts."
+    def __init__(self,
+        node: ast.stmt,       # as parsed; it is not used elsewhere
+        choices: tuple = (),  # name, type and value of each parameter that a `match` may look at
+    ):
+        self.imports, self.name = _imports(node), getattr(node, 'name', '')
+        self.only_imports, self.speaks, self.reduced = isinstance(node, IMPORTS), isinstance(node, ast.Expr), {}
+        self.rebinds = {name for n in ast.walk(node) if isinstance(n, ast.Global) for name in n.names}
+        self.node = ast.fix_missing_locations(ast.Module([n for n in [_Bare(choices).visit(node)] if n], []))
+
+    @cached_property
+    def bare(self)->str: # digest of the syntax
+        "What it says."
+        return _digest(_tree(self.node))
+
+    @cached_property
+    def code(self)->CodeType:
+        "What Python makes of it."
+        return compile(self.node, '<code>', 'exec', ast.PyCF_ALLOW_TOP_LEVEL_AWAIT, True, 0)
+
+    @cached_property
+    def binds(self)->set[str]: # names at the top level
+        "What it defines or assigns."
+        if self.name: return {self.name}
+        stored = {i.argval for i in dis.get_instructions(self.code) if i.opname == 'STORE_NAME'}
+        return stored | self.imports.keys()
+
+    @cached_property
+    def changes(self)->set[str]: # names at the top level
+        "What it assigns into or calls a method of, as in `HOSTS['new'] = loss`."
+        targets = [t for n in self.node.body for t in getattr(n, 'targets', [getattr(n, 'target', None)])]
+        calls = [n.value for n in self.node.body if isinstance(n, ast.Expr)]
+        return {base.id for t in targets + calls if isinstance(base := _base(t), ast.Name)} - self.binds
+
+    @cached_property
+    def uses(self)->dict[str, set[Use]]: # global name → its uses
+        "What it names, outside itself."
+        names, found = _loaded(self.code), defaultdict(set)
+        parents = {child: parent for parent in ast.walk(self.node) for child in ast.iter_child_nodes(parent)}
+        for n in ast.walk(self.node):
+            if isinstance(n, ast.Name) and n.id in names: found[n.id].add(_use(n, parents))
+        return dict(found)
+
+    @cached_property
+    def strings(self)->set[str]:
+        "Every string in it, pieces of f-strings left out."
+        pieces = {id(v) for n in ast.walk(self.node) if isinstance(n, ast.JoinedStr) for v in n.values}
+        found = {n.value for n in ast.walk(self.node) if isinstance(n, ast.Constant) and id(n) not in pieces}
+        return {s for s in found if isinstance(s, str)}
+
+    def acts(self,
+        quiet: frozenset[str], # functions that only show
+    )->'Definition|None':
+        "An expression by itself reduced to the calls in it that may change something: a sentence is none."
+        if quiet not in self.reduced:
+            found = [n for s in self.node.body for n in _acts(s.value, quiet)]
+            self.reduced[quiet] = Definition(ast.Expr(ast.Tuple(found, ast.Load()))) if found else None
+        return self.reduced[quiet]
+
+    @cached_property
+    def is_table(self)->bool:
+        "True for a dict of methods that is made without calling any."
+        return bool(self.entries) and not any(i.opname.startswith('CALL') for i in dis.get_instructions(self.code))
+
+    @cached_property
+    def entries(self)->dict[str, 'Definition']: # empty for anything but a dict literal whose keys are strings
+        "The entries of a dict of methods, without what fetches and describes data."
+        match self.node.body:
+            case [ast.Assign(targets=[ast.Name()], value=ast.Dict(keys=keys, values=values))]: pass
+            case _: return {}
+        if not all(isinstance(k, ast.Constant) and isinstance(k.value, str) for k in keys): return {}
+        return {k.value: Definition(_without_cards(v)) for k, v in zip(keys, values)}
+
+def _acts(node, quiet):
+    "The largest parts of an expression that call or assign something, `quiet` functions looked through."
+    if isinstance(node, ast.Call) and getattr(_base(node.func), 'id', None) in quiet:
+        return [n for part in (*node.args, *(k.value for k in node.keywords)) for n in _acts(part, quiet)]
+    through = (ast.JoinedStr, ast.FormattedValue, ast.Tuple, ast.List, ast.Dict, ast.BinOp, ast.UnaryOp, ast.Compare, ast.Starred,
+               ast.Attribute, ast.Subscript, ast.Slice)
+    if isinstance(node, through): return [n for part in ast.iter_child_nodes(node) for n in _acts(part, quiet)]
+    return [node]*any(isinstance(n, (ast.Call, ast.NamedExpr, ast.Await)) for n in ast.walk(node))
+
+def _base(node):
+    "The name at the beginning of `a.b[c].d()`."
+    while isinstance(node, (ast.Attribute, ast.Subscript, ast.Call)): node = getattr(node, 'value', None) or node.func
+    return node
+
+def _without_cards(value):
+    "The value of an entry as a statement, without the arguments that `KEYWORDS` lists."
+    value = deepcopy(value)
+    for call in (n for n in ast.walk(value) if isinstance(n, ast.Call)):
+        call.keywords = [k for k in call.keywords if k.arg not in KEYWORDS]
+    return ast.Assign([ast.Name('entry', ast.Store())], value)
+
+
+# %%
+step = Definition(ast.parse(dedent('''
+def step(x, host):
+    scale = 2
+    return scale*rate(x) + HOSTS[host].weight
+''')).body[0])
+step.uses
+
+
+# %% [markdown]
+# ## Where a name leads
+#
+# A source is a list of such statements. The last one that binds a name before it is read is the one that counts; in a module, where everything is defined before anything is called, all of them.
+
+# %%
+#| export
+class Source:
+    "A module or a cell: its statements, and which of them each name of the top level leads to."
+    def __init__(self,
+        text: str,           # of a module or a cell
+        where: str,          # its name, for an error
+        choices: tuple = (), # as `Definition` takes them
+    ):
+        try: body = ast.parse(text).body
+        except SyntaxError as e: raise UserError(f'{where} cannot be read as Python: line {e.lineno}, {e.msg}') from None
+        self.matches = {n.subject.id for s in body for n in ast.walk(s) if isinstance(n, ast.Match) and isinstance(n.subject, ast.Name)}
+        self.statements = [d for s in body if (d := Definition(s, choices)).node.body or d.imports]
+
+    @cached_property
+    def names(self)->dict[str, list]: # name → definitions and imports
+        "For a module: everything that binds or changes a name."
+        found = defaultdict(list)
+        for d in self.statements:
+            for name in d.binds:
+                if not d.name and name in d.imports: found[name].append(d.imports[name])
+                if not d.only_imports: found[name].append(d)
+        for d in self.statements:
+            for name in d.changes & found.keys(): found[name].append(d)
+        return dict(found)
+
+    @cached_property
+    def effects(self)->list[Definition]:
+        "For a module: what its import does beside binding names, as `torch.set_default_dtype(…)` does."
+        own = {n for n, bound in self.names.items() if any(isinstance(b, Definition) for b in bound)}
+        return [d for d in self.statements if not d.binds and not d.changes & own]
+
+_source = lru_cache(maxsize=None)(Source)
+
+# %%
+#| export
+PACKAGE = Path(papers_nb.__file__).parent
+SHOWN = ('runs', 'errors', 'core.plots', 'core.stats', 'core.results', 'core.checks', 'core.bench', 'core.files') # show, tell or fetch
+QUIET = {'print', 'display', 'len', 'type', 'repr', 'str', 'sorted', 'list', 'tuple', 'min', 'max', 'sum', 'round', 'help', 'dir'}
+PICTURES = ('IPython.display', 'matplotlib', 'seaborn')
+
+class Scope(NamedTuple):
+    "Where a name is looked up."
+    base: str          # package that relative imports start from, below ours
+    names: dict        # name → definitions and imports
+    version: object    # changes when a name of a page is bound anew
+    effects: tuple = () # of importing the module
+
+class _Walk:
+    "Goes from definitions to definitions and keeps a digest of each."
+    def __init__(self, params, package):
+        self.package, self.parts, self.modules, self.seen = package, defaultdict(set), {}, set()
+        self.todo, self.tables, self.on_page = [], {}, set()
+        values = [v for p in params.values() for v in (p if isinstance(p, (list, tuple)) else [p])]
+        self.strings = {v for v in values if isinstance(v, str)}
+
+    def scope(self, module):
+        "A module below the package, or None where there is no such file."
+        if module not in self.modules:
+            path = self.package.joinpath(*filter(None, module.split('.')))
+            files = [f for f in (path/'__init__.py', path.with_name(f'{path.name}.py')) if f.exists()]
+            self.modules[module] = self._read(module, files[0]) if files else None
+        return self.modules[module]
+
+    def _read(self, module, file):
+        "A module from its file."
+        source = _source(file.read_text(encoding='utf-8'), f'{self.package.name}.{module}'.strip('.'))
+        base = module if file.name == '__init__.py' else module.rpartition('.')[0]
+        return Scope(base, source.names, None, source.effects)
+
+    def read(self, scope, definition):
+        "Go on from a definition to what it names, and return a digest of what it says and where its names lead."
+        self.seen.add((definition, scope.version))
+        self.strings |= definition.strings
+        self.todo += [(scope, 'at import', d) for d in scope.effects]
+        found = set()
+        for name, uses in definition.uses.items():
+            for bound in [definition.imports[name]] if name in definition.imports else self.bound(scope, name):
+                for use in uses: found |= {(name, to) for to in self.lead(scope, name, bound, use)}
+        return _digest(definition.bare, sorted(found))
+
+    def bound(self, scope, name):
+        "What a name leads to, `from x import *` included."
+        stars = [Import(s.level, s.module, name) for s in scope.names.get('*', ())]
+        return scope.names.get(name) or [s for s in stars if self.holds(*self.place(scope, s), name)]
+
+    def holds(self, ours, module, name):
+        "True for a name of one of our modules."
+        return ours and self.scope(module) is not None and name in self.scope(module).names
+
+    def place(self, scope, bound):
+        "Whether an import is of this package, and the module below it or the whole path."
+        if bound.level:
+            base = scope.base.split('.')[:len(scope.base.split('.')) - bound.level + 1]
+            return True, '.'.join(filter(None, [*base, bound.module]))
+        root, _, inner = bound.module.partition('.')
+        return (True, inner) if root == self.package.name else (False, bound.module)
+
+    def lead(self, scope, name, bound, use):
+        "Follow a name to definitions; returns their names, or the path of what is not ours."
+        if isinstance(bound, Definition):
+            self.reach(scope, name, bound, use)
+            return [name]
+        ours, module = self.place(scope, bound)
+        path = [bound.name]*bool(bound.name)
+        return self.enter(module, [*path, *use.attributes], use.how) if ours else ['.'.join([module, *path])]
+
+    def enter(self, module, path, how):
+        "Follow the rest of a path in one of our modules."
+        if module in SHOWN: return path[:1]
+        scope = self.scope(module)
+        if scope is None: raise UserError(f'{self.package.name}.{module} has no source that can be read, so a run of it could not be told from another')
+        if not path:
+            for name, found in scope.names.items():
+                for bound in found: self.lead(scope, name, bound, Use(()))
+            return [module]
+        name, use = path[0], Use(tuple(path[1:]), how)
+        itself = Import(1, '', name) # a package that imports its own module
+        if found := [b for b in self.bound(scope, name) if b != itself]: return [to for b in found for to in self.lead(scope, name, b, use)]
+        if self.scope(inner := f'{module}.{name}'.strip('.')) or inner in SHOWN: return self.enter(inner, path[1:], how)
+        raise UserError(f'{self.package.name}.{module}'.strip('.') + f' defines no {name} that can be read, so a run of it could not be told from another')
+
+    def reach(self, scope, name, definition, use):
+        "Note a definition as reached: whole, or an entry of a dict where one is asked for."
+        if not definition.entries or len(scope.names[name]) > 1: self.todo.append((scope, name, definition))
+        else:
+            _, _, keys = self.tables.setdefault((name, definition), (scope, definition, set()))
+            if not use.partial():
+                self.strings |= definition.entries.keys()
+                self.parts[name].add(_digest(list(definition.entries)))
+                self.entries(scope, name, definition, definition.entries, keys)
+
+    def entries(self, scope, name, definition, wanted, keys):
+        "Note entries as reached."
+        new = [k for k in definition.entries if k in wanted and k not in keys]
+        self.todo += [(scope, f'{name}[{k!r}]', definition.entries[k]) for k in new]
+        keys |= set(new)
+
+    def run(self):
+        "Until nothing new is reached."
+        while self.todo or self.asked():
+            scope, name, definition = self.todo.pop()
+            if scope.version is not None: self.on_page.add((name, definition))
+            if (definition, scope.version) not in self.seen: self.parts[name].add(self.read(scope, definition))
+
+    def asked(self):
+        "Note the entries whose keys stand among the parameters or in the code reached so far; true if there are new ones."
+        for (name, _), (scope, definition, keys) in self.tables.items():
+            self.entries(scope, name, definition, self.strings, keys)
+        return bool(self.todo)
+
+
+# %%
+#| export
+SHOWN_CELL = re.compile(r'^#\| *(label:|code-fold|echo: *false)', re.M)
+SHELL = re.compile(r'^(\w+ *= *)?([!%]|get_ipython\(\)\.)')
+
+def _python(cell):
+    "A cell without its shell lines and magics, before or after IPython has rewritten them."
+    if cell.startswith(('%%', 'get_ipython().run_cell_magic(')): return ''
+    return '\n'.join(line for line in cell.splitlines() if not SHELL.match(line))
+
+def _sources(cells, params):
+    "The cells as sources, a `match` on a parameter that no cell sets anew cut to its arm."
+    texts = [(text, 'the cell that begins ' + repr(text.strip().partition('\n')[0])) for text in map(_python, cells)]
+    sources = [_source(*text) for text in texts]
+    anew = {n for source in sources for d in source.statements for n in d.rebinds | (set() if d.name else d.binds)}
+    plain = {n: v for n, v in params.items() if n not in anew and isinstance(v, (str, int, float, type(None)))}
+    choices = [tuple((n, type(plain[n]), plain[n]) for n in sorted(source.matches & plain.keys())) for source in sources]
+    return [_source(*text, choice) if choice else source for text, source, choice in zip(texts, sources, choices)]
+
+class _Page:
+    "The cells of a page in their order, each name as it stands when a statement runs."
+    def __init__(self, walk):
+        self.walk, self.names, self.version, self.said = walk, {}, 0, []
+
+    def bind(self, name, bound):
+        "Let a name lead somewhere else from here on; a variable leads nowhere, its statement counts by itself."
+        if self.names.get(name, bound) != bound: self.version += 1
+        self.names[name] = bound
+
+    def quiet(self, name):
+        "True for a function that only shows."
+        found = self.names.get(name)
+        if not found: return name in QUIET and name not in self.names
+        if len(found) > 1 or not isinstance(found[0], Import): return False
+        ours, module = self.walk.place(Scope('', {}, 0), found[0])
+        if not ours: return f'{module}.{found[0].name or ""}'.startswith(PICTURES)
+        return bool(found[0].name) and module in SHOWN
+
+    def run(self, statement, shown):
+        "Take one statement: a definition or what a folded cell assigns waits until it is named, anything else counts here."
+        if statement.name or statement.only_imports or shown or statement.is_table:
+            for name in statement.binds: self.bind(name, [statement.imports.get(name, statement)])
+            return
+        does = statement.acts(frozenset(filter(self.quiet, statement.uses))) if statement.speaks else statement
+        if does:
+            self.said.append(self.walk.read(Scope('', self.names, self.version), does))
+            self.walk.run()
+        for name in statement.binds: self.bind(name, [statement.imports[name]] if name in statement.imports else [])
+
+    def end(self):
+        "What was named before it was defined."
+        self.walk.todo += [(Scope('', self.names, 'end'), *found) for found in self.walk.on_page]
+        self.walk.run()
+
+def reached(
+    cells: list[str],        # the code of a page, as `page_cells` or `kernel_cells` give it
+    params: dict,            # the run's parameters, name → value
+    package: Path = PACKAGE, # folder of the package whose code counts
+)->dict[str, str]: # name → 16 hex digits; `page` for the statements of the cells
+    "Digest of everything that a run reaches; raises `UserError` for code that cannot be read. Source: ours."
+    walk = _Walk(params, Path(package))
+    page = _Page(walk)
+    for cell, source in zip(cells, _sources(cells, params)):
+        for statement in source.statements: page.run(statement, SHOWN_CELL.search(cell))
+    page.end()
+    train = walk.scope('core.train')
+    if train and 'keyed' in train.names: walk.enter('core.train', ['keyed'], '')
+    walk.run()
+    return {'page': _digest(page.said), **{name: _digest(sorted(found)) for name, found in sorted(walk.parts.items())}}
+
+def code_hash(
+    cells: list[str],        # the code of a page, as `page_cells` or `kernel_cells` give it
+    params: dict,            # the run's parameters, name → value
+    package: Path = PACKAGE, # folder of the package whose code counts
+)->str: # 16 hex digits
+    "One hash of everything that a run reaches; raises `UserError` for code that cannot be read. Source: ours."
+    return _digest(sorted(reached(cells, params, package).items()))
+
+
+# %% [markdown]
+# A small package to try it on: two losses in a dict, a helper, and a page of two cells that trains with the loss that its parameter names.
+
+# %%
+#| code-fold: true
+toy = Path(tempfile.mkdtemp())/'toy'
+toy.mkdir()
+METHODS = dedent('''
+    from toy.scale import SCALE
+
+    def half(x):
+        "A half."
+        return x/2
+
+    def er(x): return SCALE*half(x)
+    def derpp(x): return SCALE*x
+
+    HOSTS = {'er': er, 'derpp': derpp}
+    ''')
+
+def write(methods=METHODS, scale='SCALE = 3'):
+    "The package, with the text of its two modules."
+    (toy/'methods.py').write_text(methods)
+    (toy/'scale.py').write_text(scale)
+
+
+# %%
+write()
+cells = ['from toy.methods import HOSTS',
+         'loss = HOSTS[host](4.)']
+params = {'host': 'er', 'seed': 0}
+before = code_hash(cells, params, toy)
+list(reached(cells, params, toy))
+
+
+# %% [markdown]
+# The other loss is not there: this run never asks for it. What if the package is edited?
+
+# %%
+def after(old, new, scale='SCALE = 3'):
+    "Is the hash still the same, once `old` became `new`?"
+    write(METHODS.replace(old, new), scale)
+    return 'same' if code_hash(cells, params, toy) == before else 'different'
+
+edits = {
+    'another docstring': after('A half.', 'Half of it.'),
+    'a comment': after('return x/2', 'return x/2 # exact'),
+    'a new method': after("'derpp': derpp}", "'derpp': derpp, 'new': max}"),
+    'the other method': after('SCALE*x', 'SCALE*x + 1'),
+    'this method': after('SCALE*half', 'SCALE + half'),
+    'a helper': after('x/2', 'x/3'),
+    'a constant': after('', '', 'SCALE = 4')}
+edits
+
+# %% [markdown]
+# A definition that moves to another module takes its hash along:
+
+# %%
+moved = METHODS.replace('from toy.scale import SCALE', 'from toy.scale import SCALE, half')
+start, end = moved.index('def half'), moved.index('def er')
+write(moved[:start] + moved[end:], 'SCALE = 3\n' + moved[start:end])
+code_hash(cells, params, toy) == before
+
+# %% [markdown]
+# And `reached` can say what differs between two codes:
+
+# %%
+write()
+old = reached(cells, params, toy)
+write(METHODS.replace('x/2', 'x/3'))
+new = reached(cells, params, toy)
+[name for name in old | new if old.get(name) != new.get(name)]
+
+
+# %% [markdown]
+# A `match` on a parameter counts by the arm that fits, as a dict does by its entry:
+
+# %%
+def arms(b, host):
+    "The hash of a cell with two arms, the second of which says `b`."
+    return code_hash([f"match host:\n    case 'er': loss = 1\n    case 'derpp': loss = {b}"], {'host': host}, toy)
+
+arms(2, 'er') == arms(3, 'er'), arms(2, 'derpp') == arms(3, 'derpp')
+
+# %% [markdown]
+# Code that cannot be read cannot be told from other code, and a run of it is refused:
+
+# %%
+raises(code_hash, ['from toy.compiled import step', 'step()'], params, toy)
+
+# %% [markdown]
+# ## The cells of a page, and those that a kernel ran
+#
+# A page is read from its file. But a reader who edits a cell trains by what the kernel ran, not by what the file says. Both give the same hash as long as nobody edits anything.
+
+# %%
+#| exports
+FINISH = 'run.finish('
+
+def _code(page):
+    "The code cells of a notebook but for its parameters, and how many of them a run needs."
+    nb = json.loads(Path(page).read_text(encoding='utf-8'))
+    cells = [c for c in nb['cells'] if c['cell_type'] == 'code']
+    texts = [''.join(c['source']) for c in cells if 'parameters' not in c['metadata'].get('tags', [])]
+    return texts, next((i for i, text in enumerate(texts, 1) if FINISH in text), len(texts))
+
+def page_cells(
+    page: Path, # a notebook
+)->list[str]:
+    "The code of a page up to the cell with `run.finish`, its parameters left out. Source: ours."
+    texts, needed = _code(page)
+    return texts[:needed]
+
+def kernel_cells(
+    executed: list[str], # what the kernel ran so far, IPython's `In`, the running cell last
+    page: Path,          # the notebook that it began as
+    names: list[str],    # of the parameters
+)->list[str]: # as `page_cells` gives them, if nobody edited the page
+    "The code that a kernel ran and, up to `run.finish`, that of the cells still to come. Source: ours."
+    texts, needed = _code(page)
+    ran = _without_parameters([cell.strip() for cell in executed if cell.strip()], set(names))
+    at, places = -1, []
+    for cell in ran:
+        same = [i for i, text in enumerate(texts) if text.strip() == cell]
+        places.append(next((i for i in same if i > at), same[0] if same else None))
+        at = at if places[-1] is None else places[-1]
+    last = {place: i for i, place in enumerate(places)}
+    kept = [cell for i, (cell, place) in enumerate(zip(ran, places)) if place is None or (last[place] == i and place <= min(at, needed - 1))]
+    edited = bool(places) and places[-1] is None # then the running cell stands for the one that follows
+    return kept + texts[at + 1 + edited:needed]
+
+def _without_parameters(ran, names):
+    "Cells without those that set parameters before the run was opened."
+    opened = max((i for i, cell in enumerate(ran) if 'runs.open(' in cell), default=len(ran))
+    return [cell for i, cell in enumerate(ran) if i > opened or not _sets(cell, names)]
+
+def _sets(cell, names):
+    "True for a cell that does no more than set parameters, as the page's own and papermill's do."
+    try: body = [s for s in ast.parse(cell).body if not isinstance(s, IMPORTS)]
+    except SyntaxError: return False
+    targets = [t for s in body for t in getattr(s, 'targets', [getattr(s, 'target', None)])]
+    return bool(body) and all(isinstance(t, ast.Name) and t.id in names for t in targets)
+
+
+# %%
+page = toy.with_name('page.ipynb')
+training = [*cells, 'run.finish(loss)', 'print(loss)']
+page.write_text(json.dumps({'cells': [{'cell_type': 'code', 'metadata': {}, 'source': c} for c in training]}))
+page_cells(page)
+
+# %% [markdown]
+# The training starts in the second cell. As it stands, with papermill's parameters in front; then edited by a reader:
+
+# %%
+as_it_stands = kernel_cells(['', "# Parameters\nhost = 'er'", *cells], page, ['host'])
+edited = kernel_cells(['', cells[0], 'loss = 2*HOSTS[host](4.)'], page, ['host'])
+as_it_stands == page_cells(page), edited
+
+# %% [markdown]
+# ## Where it lives
+#
+# `papers_nb.core.code`. A run, `papers_nb.runs.Run`, asks for `kernel_cells` when its training starts and keeps the hash in its record; the results pages ask for `page_cells` and say which records this code made.
