@@ -1,4 +1,5 @@
 """The command line: papers_nb list, grid, results, claims, fetch."""
+
 import argparse
 import json
 import os
@@ -11,49 +12,69 @@ from papers_nb.errors import UserError, need
 
 __all__ = ["main"]
 
-PAPERS = {"adab2n": "Balance and adaptation of batch norm in continual learning (AdaB²N)", "lirdrec": "Recommendation from multimodal features, and BPR's gradient bias (LIRDRec)"}
 EXAMPLES = """examples:
   papers_nb list
   papers_nb grid adab2n/train --grid 'norm=bn-separate,bn-joint,adab2n;seed=0,1'
   papers_nb grid adab2n/train --grid 'seed=0..9' -p host er --workers 2
   papers_nb results adab2n
   papers_nb fetch cifar10
+
+exit codes: 0 done, 1 failed, 2 a mistake in the call, 75 held by a live run, 128 + n stopped by signal n
 """
 
 
 def do_list(args):
     """Papers, notebooks, presets and grids."""
-    for paper, title in PAPERS.items():
-        lines = [f"  notebook  papers://{n}.ipynb" + (f"  takes {', '.join(takes)}" if (takes := runs.parameters(n)) else "") for n in runs.notebooks() if n.startswith(f"{paper}/")]
-        lines += [f"  preset    papers://{paper}/{name}.yaml" for name in runs.presets(paper)]
-        lines += [f"  grid      papers_nb grid {paper}/train --grid {name}" for name in runs.presets(paper, "grid:")]
-        print(f"{paper}: {title}", *lines, sep="\n")
+    for paper, about in runs.papers().items():
+        print(f"{paper}: {about['title']}")
+        for name in (n for n in runs.notebooks() if n.startswith(f"{paper}/")):
+            takes = ", ".join(runs.parameters(name))
+            print(f"  notebook  papers://{name}.ipynb{f'  takes {takes}' if takes else ''}")
+        for name in runs.presets(paper):
+            print(f"  preset    papers://{paper}/{name}.yaml")
+        for name in runs.presets(paper, "grid:"):
+            print(f"  grid      papers_nb grid {paper}/train --grid {name}")
 
 
 def do_grid(args):
     """Run a grid, or list, show or pick its commands."""
     from papers_nb import grid
-    from papers_nb.core.stats import summary
-    given = {**(runs.preset(f"{args.notebook.split('/')[0]}/{args.preset}") if args.preset else {}), **dict(args.p)}
+
+    paper = args.notebook.split("/")[0]
+    given = {**(runs.preset(f"{paper}/{args.preset}") if args.preset else {}), **dict(args.p)}
     tasks = grid.tasks(args.notebook, args.grid, given)
     if args.list:
-        return print("\n".join(f"mkdir -p {shlex.quote(str(t.folder))} && {shlex.join(t.command(args.fresh))}" for t in tasks))
+        for t in tasks:
+            print(f"mkdir -p {shlex.quote(str(t.folder))} && {shlex.join(t.command(args.fresh))}")
+        return 0
     if args.dry_run:
-        return print("\n".join(f"{t.status():<10}  {t.name}" for t in tasks))
+        print("\n".join(f"{t.status():<10}  {t.name}" for t in tasks))
+        return 0
     if args.task is not None:
         if not 0 <= args.task < len(tasks):
             raise UserError(f"--task {args.task}: the grid has runs 0 to {len(tasks) - 1}")
         tasks = [tasks[args.task]]
     gpus = _gpus(args.gpus)
-    failed = grid.run(tasks, max(1, args.workers or len(gpus)), gpus, args.fresh)
-    records = [r for t in tasks if t not in failed and (r := runs.read_record(t.folder / "record.json"))]
-    print(f"\n{summary(records, list(records[0]['metrics'])[:3] if records else None)}\n\nexecuted notebooks and records: run.ipynb and record.json in each folder of {tasks[0].folder.parent}")
-    if args.html and records and (source := tasks[0].folder / "run.ipynb").exists():
-        source.with_suffix(".html").write_text(need("nbconvert", "dev").HTMLExporter(exclude_raw=True).from_filename(str(source))[0], encoding="utf-8")
+    codes = grid.run(tasks, grid.Local(max(1, args.workers or len(gpus)), gpus), args.fresh)
+    _tell(args, tasks, codes)
+    return grid.exit_code(codes)
+
+
+def _tell(args, tasks, codes):
+    """What a grid leaves: a table, where things lie, and how to go on."""
+    from papers_nb.core.stats import summary
+
+    done = [t for t in tasks if codes.get(t.name) == 0]
+    records = [runs.read_record(t.folder / "record.json") for t in done]
+    print(f"\n{summary(records)}" if records else "\nno run is done")
+    print(f"\nexecuted notebooks, logs and records lie in the folders of {tasks[0].folder.parent}")
+    if args.html and done and (source := done[0].folder / "run.ipynb").exists():
+        page = need("nbconvert", "dev").HTMLExporter(exclude_raw=True).from_filename(str(source))[0]
+        source.with_suffix(".html").write_text(page, encoding="utf-8")
         print(f"one of them as HTML: {source.with_suffix('.html')}")
-    if failed:
-        print(f"{len(failed)} of {len(tasks)} runs failed; to retry them: {shlex.join(['papers_nb', *sys.argv[1:]])}", file=sys.stderr)
-    return int(bool(failed))
+    if left := len(tasks) - len(done):
+        again = shlex.join(["papers_nb", *sys.argv[1:]])
+        print(f"{left} of {len(tasks)} runs are not done; to go on with them: {again}", file=sys.stderr)
 
 
 def _gpus(text):
@@ -64,70 +85,90 @@ def _gpus(text):
     return [str(i) for span in spans for i in range(int(span[0]), int(span[-1]) + 1)]
 
 
+def _paper(name):
+    """The name of a paper; raises `UserError` listing them."""
+    if name not in (known := runs.papers()):
+        raise UserError(f"no paper {name!r}; there are {', '.join(known)}")
+    return name
+
+
 def do_results(args):
     """Tables over the records of a paper."""
     from papers_nb.core.stats import summary
-    records = runs.records(args.paper)
+
+    records = runs.records(_paper(args.paper))
     for name in sorted({r["notebook"] for r in records}):
         print(f"{name}\n\n{summary([r for r in records if r['notebook'] == name])}\n")
-    print("" if records else f"no records of {args.paper}; start with: papers_nb list")
+    if not records:
+        print(f"no records of {args.paper}; start with: papers_nb list")
 
 
 def do_claims(args):
     """The ledger of claims; with --run its pages are executed and compared."""
     from papers_nb.core.checks import ledger, rerun
-    pages = {n: p for n, p in runs.notebooks().items() if not args.paper or n.startswith(f"{args.paper}/")}
+
+    wanted = f"{_paper(args.paper)}/" if args.paper else ""
+    pages = {n: p for n, p in runs.notebooks().items() if n.startswith(wanted)}
     found, problems = ledger(pages), rerun(pages) if args.run else []
-    text = "\n".join(f"{c['id']}  ({c['page']}, {len(c['checks'])} checks, {len(c['mutants'])} mutants): {c['statement']}" for c in found)
-    print(json.dumps(found, indent=1, ensure_ascii=False) if args.json else text or "no claims are stored in the packaged notebooks")
-    print("\n".join(problems), end="\n" if problems else "", file=sys.stderr)
+    if args.json:
+        print(json.dumps(found, indent=1, ensure_ascii=False))
+    for c in found if not args.json else ():
+        counts = f"{len(c['checks'])} checks, {len(c['mutants'])} mutants"
+        print(f"{c['id']}  ({c['page']}, {counts}): {c['statement']}")
+    if not found and not args.json:
+        print("no claims are stored in the packaged notebooks")
+    for problem in problems:
+        print(problem, file=sys.stderr)
     return int(bool(problems))
 
 
 def do_fetch(args):
     """Fill the cache with a data set."""
     from papers_nb.core import images
+
     card, files = images.card(args.dataset), images.fetch(args.dataset)
     print("\n".join(map(str, files)) or f"{card.title} comes with scikit-learn; nothing to fetch")
 
 
 def parser() -> argparse.ArgumentParser:
     """What the command line takes."""
-    top = argparse.ArgumentParser("papers_nb", description="Five papers as notebooks: list them, run them in grids, read their results.",
-                                  epilog=EXAMPLES, formatter_class=argparse.RawDescriptionHelpFormatter)
+    about = "Five papers as notebooks: list them, run them in grids, read their results."
+    raw = argparse.RawDescriptionHelpFormatter
+    top = argparse.ArgumentParser("papers_nb", description=about, epilog=EXAMPLES, formatter_class=raw)
     top.add_argument("--version", action="version", version=__version__)
     sub = top.add_subparsers(required=True, metavar="command")
 
     def command(name, do, **kw):
         """A subcommand that calls `do`, with its docstring as help."""
-        p = sub.add_parser(name, help=do.__doc__, description=do.__doc__, formatter_class=argparse.RawDescriptionHelpFormatter, **kw)
+        p = sub.add_parser(name, help=do.__doc__, description=do.__doc__, formatter_class=raw, **kw)
         p.set_defaults(do=do)
         return p
+
     command("list", do_list)
     g = command("grid", do_grid, epilog=EXAMPLES)
     g.add_argument("notebook", help="numberless name, such as adab2n/train")
-    g.add_argument("--grid", default="", help="'norm=bn-joint,adab2n;seed=0..9', or the name of a grid in settings.ini")
+    g.add_argument("--grid", default="", help="'norm=bn-joint,adab2n;seed=0..9', or a grid of settings.ini")
     g.add_argument("--preset", help="a preset of the paper, for all runs")
-    g.add_argument("-p", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), help="a parameter for all runs")
+    g.add_argument("-p", nargs=2, action="append", default=[], metavar=("NAME", "VALUE"), help="for all runs")
     g.add_argument("--workers", type=int, help="runs at once (default: one, or one a GPU)")
     g.add_argument("--gpus", help="device numbers, 0-3 or 0,2; each run sees one")
-    g.add_argument("--fresh", action="store_true", help="what the present code has not finished is kept aside and started anew")
+    g.add_argument("--fresh", action="store_true", help="what other code finished is kept aside and run anew")
     g.add_argument("--html", action="store_true", help="also write one executed notebook as HTML")
     only = g.add_mutually_exclusive_group()
-    only.add_argument("--list", action="store_true", help="print one command a line, for xargs, parallel or make")
-    only.add_argument("--task", type=int, help="run only the N-th, from 0, as a Slurm array does")
+    only.add_argument("--list", action="store_true", help="print one command a line, for xargs or parallel")
+    only.add_argument("--task", type=int, help="run only the N-th of the list, from 0, as a Slurm array does")
     only.add_argument("--dry-run", action="store_true", help="say what would run and what is done")
-    command("results", do_results).add_argument("paper", choices=PAPERS)
+    command("results", do_results).add_argument("paper")
     c = command("claims", do_claims)
-    c.add_argument("paper", nargs="?", choices=PAPERS)
+    c.add_argument("paper", nargs="?")
     c.add_argument("--json", action="store_true")
-    c.add_argument("--run", action="store_true", help="execute the pages; exit code 1 if a claim no longer holds")
+    c.add_argument("--run", action="store_true", help="execute the pages; exit code 1 if a claim fails")
     command("fetch", do_fetch).add_argument("dataset")
     return top
 
 
 def main(argv: list[str] | None = None) -> int:
-    """Entry point; 0: done, 1: something failed, 2: a mistake in the call."""
+    """Entry point; returns the exit code."""
     args = parser().parse_args(argv)
     try:
         return args.do(args) or 0

@@ -1,140 +1,42 @@
-"""Presets, parameters, run folders, records and locks: what makes a notebook a run."""
-import ast
-import configparser
-import difflib
+"""Run folders, records, locks and chains: what makes a notebook a run."""
+
 import hashlib
-import importlib
+import inspect
+import itertools
 import json
 import math
 import os
-import re
 import socket
 import sys
 import time
-from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from papers_nb.core import files, images
-from papers_nb.errors import UserError, need, on_signals
+from papers_nb.core import files
+from papers_nb.errors import Held, UserError, need, on_signals
+from papers_nb.parameters import (
+    NOTEBOOKS,
+    OPERATIONAL,
+    asked,
+    check,
+    complete,
+    notebook,
+    notebooks,
+    papers,
+    parameters,
+    preset,
+    presets,
+    upstream,
+)
 
-__all__ = ["Run", "check", "notebook", "notebooks", "open", "parameters", "preset", "presets", "read_record", "records", "root", "run_name"]
+__all__ = ["NOTEBOOKS", "Finished", "Run", "ask", "asked", "check", "checksum", "find", "identity", "keep"]
+__all__ += ["kept", "notebook", "notebooks", "open", "papers", "parameters", "preset", "presets"]
+__all__ += ["read_record", "records", "root"]
 
-HERE = Path(__file__).parent
-NOTEBOOKS = HERE / "nbs" if (HERE / "nbs").exists() else HERE.parent / "nbs"
-OPERATIONAL = ("device", "threads", "save_every", "fresh")  # recorded, but no part of what was asked
 LOCK_WAIT = 30.0  # seconds that a second process waits for a run folder
-
-
-def notebooks() -> dict[str, Path]:
-    """Every packaged notebook by its numberless name: `adab2n/train` → `.../adab2n/30_train.ipynb`."""
-    files = {p.relative_to(NOTEBOOKS): p for p in sorted(NOTEBOOKS.rglob("*.ipynb"))}
-    return {re.sub(r"(^|/)\d+_", r"\1", f.with_suffix("").as_posix()): p
-            for f, p in files.items() if not any(part[0] in "._" or part == "runs" for part in f.parts)}
-
-
-def notebook(name: str) -> Path:
-    """The packaged notebook called `name`; raises `UserError` listing the paper's notebooks."""
-    found = notebooks()
-    if name not in found:
-        raise UserError(f"no notebook {name!r}; there are {', '.join(n for n in found if '/' in n)}")
-    return found[name]
-
-
-def _settings() -> configparser.ConfigParser:
-    settings = configparser.ConfigParser(interpolation=None)
-    settings.optionxform = str
-    settings.read(HERE / "settings.ini", encoding="utf-8")
-    return settings
-
-
-def presets(paper: str, kind: str = "") -> dict[str, dict[str, str]]:
-    """The presets of a paper in settings.ini, name → parameters; its grids with kind `grid:`."""
-    prefix = f"{paper}/{kind}"
-    return {name.removeprefix(prefix): dict(section) for name, section in _settings().items() if name.startswith(prefix) and (kind or ":" not in name)}
-
-
-def preset(name: str) -> dict[str, str]:
-    """The preset `paper/name`; raises `UserError` listing those that exist."""
-    paper, _, short = name.partition("/")
-    known = presets(paper)
-    if short not in known:
-        raise UserError(f"no preset {name!r}; there are {', '.join(f'{paper}/{k}' for k in known) or 'none for ' + repr(paper)}")
-    return known[short]
-
-
-@dataclass(frozen=True)
-class Parameter:
-    """One line of a notebook's parameters cell."""
-    name: str
-    kind: ast.expr
-    default: Any
-
-    def __str__(self):
-        return f"{self.name}: {ast.unparse(self.kind).replace('Literal', 'one of ')}"
-
-
-def parameters(source: str | dict) -> dict[str, Parameter]:
-    """What a notebook takes, read from the syntax tree of its tagged cell; `source` is a name or a notebook's JSON."""
-    nb = json.loads(notebook(source).read_text(encoding="utf-8")) if isinstance(source, str) else source
-    cells = [c for c in nb["cells"] if "parameters" in c["metadata"].get("tags", [])]
-    if not cells:
-        return {}
-    text = "".join(cells[0]["source"])
-    return {n.target.id: Parameter(n.target.id, n.annotation, ast.literal_eval(n.value)) for n in ast.parse(text).body if isinstance(n, ast.AnnAssign)}
-
-
-def _convert(value, kind: ast.expr):
-    """`value` as `kind`, an annotation of a parameters cell; raises ValueError if it is not one."""
-    word = value.strip().lower() if isinstance(value, str) else value
-    match kind:
-        case ast.BinOp(left=left, right=right):
-            try:
-                return _convert(value, right)
-            except ValueError:
-                return _convert(value, left)
-        case ast.Constant(value=None) if word in (None, "none", "null"):
-            return None
-        case ast.Subscript(value=ast.Name(id="Literal")):
-            choices = ast.literal_eval(kind.slice)
-            choices = choices if isinstance(choices, tuple) else (choices,)
-            if fits := [c for c in choices if str(c) == str(value)]:
-                return fits[0]
-        case ast.Subscript(value=ast.Name(id="list")):
-            items = value.split(",") if isinstance(value, str) else value
-            return [_convert(v, kind.slice) for v in items]
-        case ast.Name(id="bool") if isinstance(word, bool) or word in ("true", "false"):
-            return word in (True, "true")
-        case ast.Name(id="int") if not isinstance(value, bool) and (isinstance(value, int) or str(value).strip().lstrip("-").isdigit() or float(value).is_integer()):
-            return int(value) if isinstance(value, int) or str(value).strip().lstrip("-").isdigit() else int(float(value))
-        case ast.Name(id="float") if not isinstance(value, bool) and math.isfinite(float(value)):
-            return float(value)
-        case ast.Name(id="str") if isinstance(value, str):
-            return value
-    raise ValueError(f"{value!r} is no {ast.unparse(kind)}")
-
-
-def check(source: str | dict, given: dict[str, Any]) -> dict[str, Any]:
-    """All parameters of a notebook, `given` ones converted to their annotated types; raises `UserError` for any other."""
-    known = parameters(source)
-    takes = f"the notebook takes {', '.join(map(str, known.values()))}"
-    if unknown := [n for n in given if n not in known]:
-        near = difflib.get_close_matches(unknown[0], known, n=1)
-        raise UserError(f"unknown parameter {unknown[0]!r}{f', did you mean {near[0]!r}?' if near else ''}; {takes}")
-    params = {name: p.default for name, p in known.items()}
-    for name, value in given.items():
-        try:
-            params[name] = _convert(value, known[name].kind)
-        except (ValueError, TypeError, OverflowError):
-            raise UserError(f"parameter {name}={value!r} does not fit {known[name]}; {takes}") from None
-    return params
-
-
-def _injected(namespace: dict) -> set[str]:
-    """Names that papermill's injected cell sets in this kernel; without our engine nothing else looks at them."""
-    cells = [c for c in namespace.get("In", []) if c.startswith("# Parameters\n")]
-    return {t.id for c in cells for n in ast.parse(c).body if isinstance(n, ast.Assign) for t in n.targets if isinstance(t, ast.Name)}
+FRESH = "set fresh=True to keep the old folder aside and start anew"
 
 
 def root() -> Path:
@@ -142,79 +44,317 @@ def root() -> Path:
     return Path(os.environ.get("PAPERS_NB_RUNS", "runs")).absolute()
 
 
+# ---- what was asked, and the folder that it has ----
+
+
 def checksum(notebook: str, params: dict[str, Any]) -> str:
-    """What a run stores as the identity of its data: a shared set has a card, any other belongs to its notebook or its paper."""
-    owner = images if params["data"] in images.CARDS else next(m for n in (notebook, f"{notebook.split('/')[0]}/data") if hasattr(m := importlib.import_module(f"papers_nb.{n}".replace("/", ".")), "checksum"))
+    """What a run stores as the identity of its data."""
+    import importlib
+
+    from papers_nb.core import images
+
+    names = (notebook, f"{notebook.split('/')[0]}/data")
+    modules = (importlib.import_module(f"papers_nb.{n}".replace("/", ".")) for n in names)
+    owner = images if params["data"] in images.CARDS else next(m for m in modules if hasattr(m, "checksum"))
     return owner.checksum(params["data"])
 
 
-def run_name(notebook: str, params: dict[str, Any]) -> str:
-    """The folder that these parameters ask for, `adab2n-train/digits-seed3-1f9c2e7a`; `params` as `check` returns them."""
-    asked = {k: v for k, v in params.items() if k not in OPERATIONAL}
-    digest = hashlib.sha256(json.dumps([notebook, asked, checksum(notebook, params)], sort_keys=True).encode()).hexdigest()[:8]
-    return f"{notebook.replace('/', '-')}/{params['data']}-seed{params['seed']}-{digest}"
+def ask(notebook: str, params: dict[str, Any], sums: dict | None = None) -> dict:
+    """What a run is asked: notebook, parameters, the data's checksum, and the same of what it follows.
+
+    `params` as `check` returns them; `sums` remembers checksums between calls.
+    """
+    sums = {} if sums is None else sums
+    key = notebook, params["data"]
+    sums[key] = sums.get(key) or checksum(notebook, params)
+    first = upstream(notebook, params)
+    first = ask(*first, sums) if first else None
+    return {
+        "notebook": notebook,
+        "parameters": params,
+        "data": {params["data"]: sums[key]},
+        "upstream": first and {"name": find(first), **first},
+    }
 
 
-def open(notebook: str, namespace: dict) -> "Run":
-    """Open the run that the parameters in `namespace` ask for, and put them there converted; `notebook` is a numberless name."""
-    known = parameters(notebook)
-    given = {n: namespace[n] for n in (known.keys() | _injected(namespace)) if n in namespace}
-    params = check(notebook, given)
-    namespace.update(params)
-    return Run(run_name(notebook, params), notebook, params)
+def _compared(asked):
+    """The parameters that make a run what it is."""
+    params = complete(asked["notebook"], asked["parameters"])
+    return {k: v for k, v in params.items() if k not in (*OPERATIONAL, "init")}
+
+
+def _digest(*parts):
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
+
+def identity(asked: dict) -> str:
+    """What a run, or its record, is at heart: equal for equal parameters as they are meant today."""
+    first = asked.get("upstream")
+    sums = sorted(asked["data"].values())
+    return _digest(asked["notebook"], _compared(asked), sums, first and identity(first))
+
+
+def _label(asked, again):
+    """A readable name, decided by what differs from the defaults."""
+    known = parameters(asked["notebook"])
+    differs = {k: v for k, v in _compared(asked).items() if k not in known or v != known[k].default}
+    first = asked.get("upstream")
+    digest = _digest(differs, sorted(asked["data"].values()), first and first["name"], again)
+    return f"{_prefix(asked)}{digest[:8]}"
+
+
+def _prefix(asked):
+    params = asked["parameters"]
+    return f"{asked['notebook'].replace('/', '-')}/{params['data']}-seed{params['seed']}-"
+
+
+def find(asked: dict) -> str:
+    """The name of the folder of a run: the one that was asked the same, else a new one.
+
+    Raises `UserError` for a folder that was asked the same and, beside it, something unknown.
+    """
+    wanted, prefix, taken = identity(asked), _prefix(asked), []
+    for folder in sorted((root() / prefix).parent.glob(f"{Path(prefix).name}*")):
+        if ".old" in folder.name or (stored := read_asked(folder)) is None:
+            continue
+        taken.append(f"{folder.parent.name}/{folder.name}")
+        if identity(stored) == wanted:
+            return taken[-1]
+        _refuse_unknown(asked, stored, taken[-1])
+    return next(name for i in itertools.count() if (name := _label(asked, i)) not in taken)
+
+
+def _refuse_unknown(asked, stored, name):
+    """A folder that differs only by a parameter that its notebook does not take."""
+    ours, theirs = _compared(asked), _compared(stored)
+    known = {k: v for k, v in theirs.items() if k in ours}
+    if len(known) < len(theirs) and known == ours:
+        unknown = next(k for k in theirs if k not in ours)
+        raise UserError(
+            f"run {name} was asked with {unknown}={theirs[unknown]!r}, which its notebook does not take; "
+            "list it below the parameters as removed, or move the folder away"
+        )
+
+
+def read_asked(folder: Path) -> dict | None:
+    """What the run in a folder was asked, None if that is not written there."""
+    try:
+        return json.loads((folder / "asked.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+
+
+# ---- records ----
 
 
 def read_record(file: Path) -> dict | None:
-    """A run record, or None where there is none."""
-    return json.loads(file.read_text(encoding="utf-8")) if file.exists() else None
+    """A run record, or None where there is none; raises `UserError` if what is there is not one."""
+    if not file.exists():
+        return None
+    try:
+        record = json.loads(file.read_text(encoding="utf-8"))
+        if isinstance(record, dict) and {"schema", "status", "notebook", "parameters"} <= record.keys():
+            return record
+    except (OSError, ValueError):
+        pass
+    raise UserError(f"{file.parent.name}/{file.name} is damaged: not a whole record")
 
 
 def kept(paper: str) -> list[dict]:
-    """The records that the site quotes, `records.jsonl` beside the notebooks of a paper, sorted by name."""
+    """The records that the site quotes, as they stand in `records.jsonl` beside the notebooks."""
     file = NOTEBOOKS / paper / "records.jsonl"
-    return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()] if file.exists() else []
+    lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
+    return [json.loads(line) for line in lines]
+
+
+def keep(paper: str) -> int:
+    """Add the finished runs at hand to the records that the site quotes; returns how many there are now."""
+    found = {identity(r): r for r in [*kept(paper), *_here(paper)] if r["status"] == "done"}
+    lines = [json.dumps(_six(r), separators=(",", ":"), ensure_ascii=False) for r in _by_name(found.values())]
+    text = "".join(f"{line}\n" for line in lines)
+    files.write_atomically(NOTEBOOKS / paper / "records.jsonl", text.encode())
+    return len(lines)
+
+
+def _six(record):
+    """A record whose series have six significant digits."""
+
+    def short(v):
+        """One number, or a list of them."""
+        return [short(x) for x in v] if isinstance(v, list) else float(f"{v:.6g}")
+
+    return {**record, "series": {k: short(v) for k, v in record["series"].items()}}
+
+
+def _by_name(records):
+    return sorted(records, key=lambda r: r["name"])
+
+
+def _here(paper):
+    """The records below the run root; a damaged one is named and passed over."""
+    for file in sorted(root().glob(f"{paper}-*/*/record.json")):
+        try:
+            if ".old" not in file.parent.name and (record := read_record(file)):
+                yield record
+        except UserError as e:
+            print(f"papers_nb: {e}; passed over", file=sys.stderr)
 
 
 def records(paper: str, here: bool = True) -> list[dict]:
-    """The records of a paper: those that the site quotes and, with `here`, those of the runs at hand, each run once."""
-    quoted = kept(paper)
-    found = [read_record(f) for f in sorted(root().glob(f"{paper}-*/*/record.json")) if here and ".old" not in f.parent.name]
-    return list({r["name"]: r for r in [*quoted, *(r for r in found if r["status"] == "done" or r["name"] not in {k["name"] for k in quoted})]}.values())
+    """The records of a paper: those that the site quotes and, with `here`, those of the runs at hand.
+
+    Each run once, by identity; parameters are complete: what a record lacks has its present default.
+    """
+    found = {identity(r): r for r in kept(paper)}
+    for record in _here(paper) if here else ():
+        if record["status"] == "done" or identity(record) not in found:
+            found[identity(record)] = record
+    full = lambda r: {**r, "parameters": complete(r["notebook"], r["parameters"])}
+    return [full(r) for r in found.values()]
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file, read in pieces."""
+    with path.open("rb") as f:
+        return hashlib.file_digest(f, "sha256").hexdigest()
+
+
+def artifact(path: Path) -> dict:
+    """Size and hash of a file that a run leaves."""
+    return {"bytes": path.stat().st_size, "sha256": file_hash(path)}
+
+
+class Finished:
+    """A run that is done: its folder and its record."""
+
+    def __init__(self, name: str):
+        self.name, self.folder = name, root() / name
+
+    def __repr__(self):
+        return f"<run {self.name}: done>"
+
+    @cached_property
+    def record(self) -> dict:
+        """The record of the run."""
+        return read_record(self.folder / "record.json")
+
+    def damaged(self) -> list[str]:
+        """Artifacts that are gone, or whose bytes are not those that the record holds."""
+        held = self.record.get("artifacts", {})
+        sound = lambda path, a: path.is_file() and artifact(path) == a
+        return [n for n, a in held.items() if not sound(self.folder / n, a)]
+
+
+# ---- chains ----
+
+
+def _first(asked: dict) -> Finished | None:
+    """The run that this one follows, run now if it is not done; waits for whoever is at it."""
+    if (first := asked["upstream"]) is None:
+        return None
+    from papers_nb.grid import run_first
+
+    run_first(first)
+    done = Finished(first["name"])
+    if bad := done.damaged():
+        raise UserError(f"{bad[0]} of run {done.name} is damaged; run it once more to restore it")
+    return done
+
+
+def _injected(namespace: dict) -> set[str]:
+    """Names that papermill's injected cell sets; without our engine nothing else looks at them."""
+    import ast
+
+    cells = [c for c in namespace.get("In", []) if c.startswith("# Parameters\n")]
+    assigned = [n for c in cells for n in ast.parse(c).body if isinstance(n, ast.Assign)]
+    return {t.id for n in assigned for t in n.targets if isinstance(t, ast.Name)}
+
+
+def open(notebook: str, namespace: dict) -> "Run":
+    """Open the run that the parameters in `namespace` ask for, and put them there converted.
+
+    `notebook` is a numberless name. What the run follows runs first. Raises `UserError` for a mistake.
+    """
+    known = parameters(notebook)
+    given = {n: namespace[n] for n in (known.keys() | _injected(namespace)) if n in namespace}
+    params = check(notebook, given)
+    wanted = ask(notebook, params)
+    first = _first(wanted)
+    namespace.update(params)
+    run = Run(find(wanted), notebook, params, wanted)
+    run.upstream = first
+    return run
+
+
+# ---- a run ----
 
 
 class Run:
-    """A run is a folder; `fit` asks it for steps and gives it numbers, and it resumes, saves, logs and records."""
+    """A run is a folder; `fit` asks it for steps and gives it numbers; it resumes, saves, logs, records."""
 
-    def __init__(self, name: str, notebook: str, params: dict[str, Any]):
+    upstream: Finished | None = None  # the run that this one follows
+
+    def __init__(self, name: str, notebook: str, params: dict[str, Any], asked: dict | None = None):
         from papers_nb.core import train
+
         self._train, self.name, self.notebook, self.params = train, name, notebook, params
+        self.asked = asked or {"notebook": notebook, "parameters": params, "data": {}, "upstream": None}
         self.seed, self.folder = params["seed"], root() / name
         self.device = train.setup(params.get("device", "cpu"), params.get("threads", 1))
         self.checkpoints = train.Checkpoint(self.folder / "state")
-        self.step, self.code, self._loop, self._elapsed, self._left, self._ended = 0, None, None, 0.0, True, False
-        if self.seed < 0:
-            raise UserError(f"seed={self.seed}: at least 0")
+        self.step, self.code, self._loop = 0, None, None
+        self._elapsed, self._left, self._ended = 0.0, True, False
         self._lock()
         self._watch_cells()
 
     def __repr__(self):
         return f"<run {self.name}: {'done' if self.done else 'open'}>"
 
+    # ---- its folder ----
+
     def _lock(self):
-        """Hold the folder, so that two processes never write it; with `fresh` what lay there is kept aside."""
+        """Hold the folder, so that two processes never write it; `fresh` keeps aside what lay there."""
         filelock = need("filelock", "run")
         self.folder.mkdir(parents=True, exist_ok=True)
-        self.lock, holder = filelock.FileLock(self.folder / "lock", is_singleton=True), self.folder / "holder"
+        self.lock = filelock.FileLock(self.folder / "lock", is_singleton=True, fallback_to_soft=False)
         try:
             self.lock.acquire(timeout=LOCK_WAIT)
         except filelock.Timeout:
-            raise UserError(f"run {self.name} is held by {holder.read_text() if holder.exists() else 'another process'}; wait for it or stop it") from None
-        holder.write_text(f"process {os.getpid()} on {socket.gethostname()}")
+            raise Held(f"run {self.name} is held by {holder(self.folder)}; wait for it or stop it") from None
+        self._hold()
+        self._set_aside_damage()
         if self.params.get("fresh") and (self.record or self.checkpoints.files()):
-            old = next(p for i in range(1, 10**6) if not (p := self.folder.with_name(f"{self.folder.name}.old{i}")).exists())
-            self.folder.rename(old)
+            self.folder.rename(_free(self.folder.name + ".old", self.folder.parent))
             self.lock.release(force=True)
             self._lock()
+        self._compare()
+
+    def _hold(self, **more):
+        """Say who is at it, and how far it will go."""
+        who = {"pid": os.getpid(), "host": socket.gethostname(), **more}
+        (self.folder / "holder").write_text(json.dumps(who))
+
+    def _set_aside_damage(self):
+        """A record that cannot be read is kept under another name; the run goes on from its state."""
+        try:
+            read_record(self.folder / "record.json")
+        except UserError as e:
+            aside = _free("record.json.damaged", self.folder)
+            (self.folder / "record.json").rename(aside)
+            print(f"{e}; kept as {aside.name}, and the run goes on from its state")
+
+    def _compare(self):
+        """Refuse a folder, or a record in it, that was asked something else."""
+        for stored in filter(None, (read_asked(self.folder), self.record)):
+            if identity(stored) != identity(self.asked):
+                ours, theirs = _compared(self.asked), _compared(stored)
+                names = [k for k in {**ours, **theirs} if ours.get(k) != theirs.get(k)]
+                k = names[0] if names else "data"
+                raise UserError(
+                    f"run {self.name} was asked with {k}={theirs.get(k)!r}, "
+                    f"and here it is {ours.get(k)!r}; {FRESH}"
+                )
+        files.write_atomically(self.folder / "asked.json", json.dumps(self.asked, indent=1).encode())
 
     @property
     def record(self) -> dict | None:
@@ -229,52 +369,78 @@ class Run:
     @property
     def metrics(self) -> list[dict]:
         """Every row that `log` wrote, oldest first."""
-        file = self.folder / "metrics.jsonl"
-        return [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()] if file.exists() else []
+        return _lines(self.folder / "metrics.jsonl")
+
+    # ---- its loop ----
 
     def steps(self, total: int, state: dict[str, Any]):
-        """Yield the step numbers still to do, up to `total`; `state` holds objects with `state_dict` and `load_state_dict`."""
+        """Yield the step numbers still to do, up to `total`; `state` holds objects with a state dict."""
         if not self.lock.is_locked:
             self._lock()
-        self.code = self._train.code_hash(sys._getframe(1), notebooks().get(self.notebook))
+        self._hold(total=total)
+        self.code = self._code(sys._getframe(1))
         if self.done and self.record["code"] != self.code:
             raise self._foreign("finished", f"code {self.record['code']}", f"code {self.code}")
         start = self._resume(state)
         self._left = not self._ended and start < total
         if self.done and start not in (total, self.record["steps"]):
-            raise UserError(f"the final state of the finished run {self.name} is damaged; set fresh=True to keep the old folder aside and start anew")
+            raise UserError(f"the final state of the finished run {self.name} is damaged; {FRESH}")
         self._loop = self._steps(start, total, state)
         return self._loop
 
+    def _code(self, frame):
+        """The hash of the code that runs: cells of the kernel, or the page, and a function from elsewhere."""
+        from papers_nb.core.code import code_hash, kernel_cells, page_cells
+
+        page, shell = notebooks().get(self.notebook), _shell()
+        if page and shell:
+            cells = kernel_cells(list(shell.user_ns["In"]), page, parameters(self.notebook))
+        else:
+            cells = page_cells(page) if page else []
+        home = frame.f_globals.get("__name__", "")
+        if not (home.startswith("papers_nb.") or (shell and home == "__main__")):
+            cells.append(_source(frame))
+        return code_hash(cells, self.params)
+
     def _foreign(self, did, theirs, ours):
-        return UserError(f"run {self.name} was {did} by {theirs}, and this is {ours}; set fresh=True to keep the old folder aside and start anew")
+        return UserError(f"run {self.name} was {did} by {theirs}, and this is {ours}; {FRESH}")
 
     def _meta(self):
-        return {"code": self.code, "device": self.device, "threads": self.params.get("threads", 1), "torch": str(self._train.torch.__version__)}
+        torch = str(self._train.torch.__version__)
+        threads = self.params.get("threads", 1)
+        return {"code": self.code, "device": self.device, "threads": threads, "torch": torch}
 
     def _resume(self, state):
         """Load the newest sound checkpoint into `state`, cut the metrics back to it, and return its step."""
-        saved, metrics = self.checkpoints.load(self.device), self.folder / "metrics.jsonl"
-        if saved:
-            for key, ours in self._meta().items():
-                if saved["meta"][key] != ours and not self.done:
-                    raise self._foreign("begun", f"{key} {saved['meta'][key]}", f"{key} {ours}")
-            for name, part in state.items():
-                part.load_state_dict(saved["state"][name])
-        start, size = (saved["step"], saved["meta"]["bytes"]) if saved else (0, 0)
-        written = metrics.read_bytes() if metrics.exists() else b""
+        saved = self.checkpoints.load(self.device)
+        if not saved:  # saved, so that a second try in the same process begins where this one does
+            meta = {**self._meta(), "bytes": 0, "elapsed": 0.0, "ended": False}
+            self._cut_back(0, 0)
+            self.checkpoints.save(0, {name: part.state_dict() for name, part in state.items()}, meta)
+            self._elapsed, self._ended = 0.0, False
+            return 0
+        meta = saved["meta"]
+        for key, ours in self._meta().items():
+            if meta[key] != ours and not self.done:
+                raise self._foreign("begun", f"{key} {meta[key]}", f"{key} {ours}")
+        for name, part in state.items():
+            part.load_state_dict(saved["state"][name])
+        self._cut_back(saved["step"], meta["bytes"])
+        self._elapsed, self._ended = meta["elapsed"], meta["ended"]
+        return saved["step"]
+
+    def _cut_back(self, start, size):
+        """Drop the rows that were logged after the checkpoint, and note that the run goes on."""
+        file = self.folder / "metrics.jsonl"
+        written = file.read_bytes() if file.exists() else b""
         if len(written) < size:
-            raise UserError(f"metrics.jsonl of run {self.name} has lost its end; set fresh=True to keep the old folder aside and start anew")
+            raise UserError(f"metrics.jsonl of run {self.name} has lost its end; {FRESH}")
         if not self.done and written:
-            os.truncate(metrics, size)
+            os.truncate(file, size)
             replayed = written[size:].count(b"\n")
             with (self.folder / "resumes.jsonl").open("a") as f:
                 f.write(json.dumps({"from": start, "replayed": replayed}) + "\n")
             print(f"resumed at step {start}; {replayed} logged steps are replayed")
-        self._elapsed, self._ended = (saved["meta"]["elapsed"], saved["meta"]["ended"]) if saved else (0.0, False)
-        if not saved:  # so that a second try in the same process begins where this one does
-            self.checkpoints.save(0, {name: part.state_dict() for name, part in state.items()}, {**self._meta(), "bytes": 0, "elapsed": 0.0, "ended": False})
-        return start
 
     def enough(self) -> None:
         """End the loop after the present step, as early stopping does."""
@@ -283,10 +449,10 @@ class Run:
     def _steps(self, start, total, state):
         every, saved = self.params.get("save_every", 60), time.monotonic()
         self._since, self._rows = saved, (self.folder / "metrics.jsonl").open("ab")
+        todo = self._train.bar(range(start, start if self._ended else total), self.notebook)
         with on_signals((stop := []).append), self._rows:
-            for step in self._train.bar(range(start, start if self._ended else total), self.notebook):
+            for step in self._train.keyed(todo, self.seed):
                 self.step = step
-                self._train.seed_all(self.seed, "step", step)
                 yield step
                 self._left = not (last := self._ended or step + 1 == total)
                 if stop or last or time.monotonic() - saved >= every:
@@ -298,15 +464,20 @@ class Run:
                     raise KeyboardInterrupt(f"stopped by {stop[0].name}, saved at step {step + 1} of {total}")
 
     def _save(self, step, state):
-        """Write a checkpoint, unless a tensor in it is not finite: then the last good one stays and the run fails."""
+        """Write a checkpoint; one that is not finite fails the run, and the last good one stays."""
         tensors = {name: part.state_dict() for name, part in state.items()}
         if bad := self._train.not_finite(tensors):
             raise self._not_finite(bad, math.nan)
         os.fsync(self._rows.fileno())
-        self.checkpoints.save(step, tensors, {**self._meta(), "bytes": self._rows.tell(), "elapsed": self._elapsed + time.monotonic() - self._since, "ended": self._ended})
+        elapsed = self._elapsed + time.monotonic() - self._since
+        meta = {**self._meta(), "bytes": self._rows.tell(), "elapsed": elapsed, "ended": self._ended}
+        self.checkpoints.save(step, tensors, meta)
 
     def log(self, **values) -> None:
-        """Write one row of numbers for the present step; a number that is not finite stops the run and keeps its last good state."""
+        """Write one row of numbers for the present step.
+
+        A number that is not finite stops the run and keeps its last good state.
+        """
         row = {"step": self.step, **{k: self._train.plain(v) for k, v in values.items()}}
         for name, value in row.items():
             if isinstance(value, float) and not math.isfinite(value):
@@ -315,17 +486,20 @@ class Run:
             self._rows.write(json.dumps(row).encode() + b"\n")
             self._rows.flush()
         except OSError as e:
-            raise UserError(f"cannot write the metrics of run {self.name}: {e.strerror}; its last checkpoint is kept") from e
+            why = f"cannot write the metrics of run {self.name}: {e.strerror}; its last checkpoint is kept"
+            raise UserError(why) from e
 
     def _not_finite(self, name, value):
-        error = UserError(f"{name} is {value} at step {self.step} of run {self.name}; the last good state is kept in its folder; try a smaller learning rate")
+        error = UserError(
+            f"{name} is {value} at step {self.step} of run {self.name}; "
+            "the last good state is kept in its folder; try a smaller learning rate"
+        )
         self.fail(error)
         return error
 
     def _watch_cells(self):
-        """In a notebook: close a loop that a cell left, and record the error of the cell that broke the run."""
-        shell = sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
-        if shell is None:
+        """In a notebook: close a loop that a cell left, and record the error of a cell that broke the run."""
+        if (shell := _shell()) is None:
             return
 
         def after(result):
@@ -334,43 +508,155 @@ class Run:
                 self._loop.close()
             if self.lock.is_locked and isinstance(result.error_in_exec, Exception):
                 self.fail(result.error_in_exec)
+
         if hasattr(shell, "papers_nb_after"):
             shell.events.unregister("post_run_cell", shell.papers_nb_after)
         shell.papers_nb_after = after
         shell.events.register("post_run_cell", after)
 
+    # ---- its record ----
+
+    def _cost(self):
+        """Time, resumes and memory of the run so far."""
+        resumes = _lines(self.folder / "resumes.jsonl")
+        since = time.monotonic() - self._since if hasattr(self, "_since") else 0.0
+        return {
+            "wall_s": round(self._elapsed + since, 2),
+            "resumes": len(resumes),
+            "replayed_steps": sum(r["replayed"] for r in resumes),
+            "peak_mb": self._train.peak_mb(self.device),
+        }
+
+    def _followed(self):
+        """What the record says of the run that this one follows."""
+        if self.upstream is None:
+            return None
+        first = self.upstream.record
+        return {k: first.get(k) for k in ("name", "notebook", "parameters", "data", "code", "upstream")}
+
     def _write_record(self, **parts):
-        resumes = self.folder / "resumes.jsonl"
-        resumes = [json.loads(line) for line in resumes.read_text().splitlines()] if resumes.exists() else []
-        wall = self._elapsed + (time.monotonic() - self._since if hasattr(self, "_since") else 0.0)
-        record = {"schema": 1, "name": self.name, "notebook": self.notebook, "parameters": self.params, "seed": self.seed,
-                  "data": {self.params["data"]: checksum(self.notebook, self.params)} if "data" in self.params else {}, "code": self.code,
-                  "environment": self._train.environment(self.device), "ended": datetime.now(UTC).isoformat(timespec="seconds"),
-                  "cost": {"wall_s": round(wall, 2), "resumes": len(resumes), "replayed_steps": sum(r["replayed"] for r in resumes), "peak_mb": self._train.peak_mb(self.device)},
-                  **parts}
+        record = {
+            "schema": 2,
+            "name": self.name,
+            "notebook": self.notebook,
+            "parameters": self.params,
+            "seed": self.seed,
+            "data": self.asked["data"],
+            "upstream": self._followed(),
+            "code": self.code,
+            "environment": self._train.environment(self.device),
+            "ended": datetime.now(UTC).isoformat(timespec="seconds"),
+            "cost": self._cost(),
+            **self._train.digest(self.metrics),
+            **parts,
+        }
         self._train.validate(record)
         files.write_atomically(self.folder / "record.json", json.dumps(record, indent=1).encode())
 
-    def finish(self, metrics: dict[str, tuple[float, str]], selection: str, weights: dict[str, Any] | None = None) -> dict:
-        """Write `weights` (name → module, as safetensors), then the record with `metrics` (name → value, unit); a finished run is returned as it is."""
-        if not self.done:
+    def finish(
+        self,
+        metrics: dict[str, tuple[float, str]],
+        selection: str,
+        weights: dict[str, Any] | None = None,
+        artifacts: tuple[str, ...] = (),
+    ) -> dict:
+        """Write `weights` (name → module, as safetensors), then the record; a finished run stays as it is.
+
+        `metrics`: name → value and unit; `artifacts`: other files of the folder whose hash is recorded too.
+        """
+        if self.done:
+            self._restore(weights or {})
+        else:
             if self._left:
-                raise UserError(f"run {self.name} has not reached its last step; finish belongs after the training")
+                raise UserError(
+                    f"run {self.name} has not reached its last step; finish belongs after the training"
+                )
             if bad := [k for k, (v, _) in metrics.items() if not math.isfinite(v)]:
                 raise UserError(f"metric {bad[0]} of run {self.name} is not finite; nothing is recorded")
-            from safetensors.torch import save
-            for name, module in (weights or {}).items():
-                files.write_atomically(self.folder / f"{name}.safetensors", save({k: v.contiguous() for k, v in module.state_dict().items()}))
-            self._write_record(status="done", error=None, selection=selection, **self._train.digest(self.metrics),
-                               metrics={k: {"value": float(v), "unit": u} for k, (v, u) in metrics.items()})
+            names = [self._weights(name, module) for name, module in (weights or {}).items()]
+            self._write_record(
+                status="done",
+                error=None,
+                selection=selection,
+                metrics={k: {"value": float(v), "unit": u} for k, (v, u) in metrics.items()},
+                artifacts={n: artifact(self.folder / n) for n in (*names, *artifacts)},
+            )
         self.lock.release(force=True)
         return self.record
 
+    def _weights(self, name, module):
+        """Write the weights of a module, whole or not at all; returns the name of the file."""
+        from safetensors.torch import save_file
+
+        file = f"{name}.safetensors"
+        whole = {k: v.contiguous() for k, v in module.state_dict().items()}
+        files.write_whole(self.folder / file, lambda tmp: save_file(whole, tmp))
+        return file
+
+    def _restore(self, weights):
+        """Make damaged artifacts of a finished run whole, from the modules that its final state filled."""
+        done = Finished(self.name)
+        for file in done.damaged():
+            name = file.removesuffix(".safetensors")
+            if name in weights:
+                self._weights(name, weights[name])
+                print(f"{file} of the finished run {self.name} was damaged or gone; restored from its state")
+        if bad := done.damaged():
+            raise UserError(f"{bad[0]} of the finished run {self.name} is damaged; {FRESH}")
+
     def fail(self, error: BaseException) -> None:
-        """Record that the run broke off and why; its checkpoints stay, and so does the record of a run that was done."""
+        """Record that the run broke off and why; checkpoints stay, and the record of a run that was done."""
         try:
             if not self.done:
-                self._write_record(status="failed", error=f"{type(error).__name__}: {error}", selection="", **self._train.digest(self.metrics), metrics={})
+                why = f"{type(error).__name__}: {error}"
+                self._write_record(status="failed", error=why, selection="", metrics={}, artifacts={})
         except UserError as full:
             print(full)
         self.lock.release(force=True)
+
+
+def _shell():
+    """The interactive shell of a notebook, None elsewhere."""
+    return sys.modules["IPython"].get_ipython() if "IPython" in sys.modules else None
+
+
+def _source(frame):
+    """The source of the function that runs in a frame."""
+    try:
+        return inspect.cleandoc("\n" + inspect.getsource(frame))
+    except (OSError, TypeError):
+        raise UserError(
+            f"the source of {frame.f_code.co_name} cannot be read, so a run could not be told from another: "
+            "define it by itself, in a file or a notebook cell"
+        ) from None
+
+
+def _lines(file):
+    """The rows of a .jsonl file, none if it is not there."""
+    return (
+        [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()] if file.exists() else []
+    )
+
+
+def _free(name, folder):
+    """The first path `name1`, `name2`, … in a folder that is not taken."""
+    return next(p for i in itertools.count(1) if not (p := folder / f"{name}{i}").exists())
+
+
+def holder(folder: Path) -> str:
+    """Who is at the run in a folder, in words."""
+    try:
+        who = json.loads((folder / "holder").read_text(encoding="utf-8"))
+        return f"process {who['pid']} on {who['host']}"
+    except (OSError, ValueError, KeyError, TypeError):
+        return "another process"
+
+
+def progress(folder: Path) -> tuple[int, int | None]:
+    """Steps that the run in a folder has logged, and how many it will do, if it said so."""
+    try:
+        total = json.loads((folder / "holder").read_text(encoding="utf-8")).get("total")
+    except (OSError, ValueError):
+        total = None
+    file = folder / "metrics.jsonl"
+    return (file.read_bytes().count(b"\n") if file.exists() else 0), total
