@@ -19,32 +19,32 @@
 # %% tags=["parameters"]
 from typing import Literal
 data: Literal['synthetic', 'movielens-small', 'baby', 'sports', 'clothing', 'electronics', 'microlens'] = 'synthetic'  # data set
-hidden_taste: float = 0.0  # synthetic: weight of a taste that no feature shows
-cold: float = 0.0  # share of the items that nobody takes before the test
+hidden_taste: float = 0.0  # >= 0: synthetic: weight of a taste that no feature shows
+cold: float = 0.0  # >= 0, < 1: share of the items that nobody takes before the test
 model: Literal['lirdrec', 'bprmf', 'lightgcn', 'vbpr', 'freedom', 'bm3', 'sum'] = 'lirdrec'  # recommender
-items: Literal['features', 'ids', 'both'] = 'features'  # lirdrec: what a row of an item is made of; the paper uses features
-pwc: Literal['code', 'logit', 'convex', 'network', 'uniform'] = 'code'  # lirdrec: weights of the branches
-dct: Literal['1d', '2d', 'none', 'random'] = '1d'  # lirdrec: transform before the shared branch
-pca: int = 0  # lirdrec: keep that many directions of each modality before the encoders; 0: all
-neighbours: int = 10  # lirdrec, freedom: of each item in the graph of alike items; lirdrec, 0: no such graph
-image_weight: float = 0.1  # lirdrec: α, share of the images in that graph, where there are images and texts
-drop: float = 0.0  # lirdrec, lightgcn, freedom: share of the pairs left out of an epoch's training graph
-decay_weight: float = 0.9  # lirdrec: ω before the first epoch
-decay_base: float = 0.9  # lirdrec: β
-dim: int = 64  # length of a row
-hidden: int = 256  # lirdrec: width of the encoders
-layers: int = 2  # lirdrec, lightgcn, freedom, bm3: of the graph of users and items
-reg: float = 0.0001  # weight of the penalty; freedom: of the terms for the modalities; sum: not used
-scale: float = 1.0  # sum: root mean square length of a row of features
+items: Literal['features', 'ids', 'both'] = 'features'  # lirdrec: what makes item rows
+pwc: Literal['code', 'logit', 'convex', 'network', 'uniform'] = 'code'  # branch weights
+dct: Literal['1d', '2d', 'none', 'random'] = '1d'  # lirdrec: transform, shared branch
+pca: int = 0  # >= 0: lirdrec: directions of each modality that are kept, 0: all
+neighbours: int = 10  # >= 0: in the graph of alike items; lirdrec, 0: no such graph
+image_weight: float = 0.1  # >= 0, <= 1: lirdrec: α, images' share beside texts in it
+drop: float = 0.0  # >= 0, < 1: share of the pairs left out of an epoch's graph
+decay_weight: float = 0.9  # > 0, < 1: lirdrec: ω before the first epoch
+decay_base: float = 0.9  # > 0, < 1: lirdrec: β
+dim: int = 64  # >= 1: length of a row
+hidden: int = 256  # >= 1: lirdrec: width of the encoders
+layers: int = 2  # >= 0: of the graph of users and items
+reg: float = 0.0001  # >= 0: weight of the penalty; freedom: of the modalities' terms
+scale: float = 1.0  # > 0: sum: root mean square length of a row of features
 optimizer: Literal['adam', 'sgd'] = 'adam'  # way of descent
-lr: float = 0.001  # learning rate
-batch: int = 2048  # pairs a step
-epochs: int = 40  # at most
-patience: int = 20  # epochs without a better validation recall; one more and the run stops
-seed: int = 0  # the made-up set, initial weights, every draw
+lr: float = 0.001  # > 0: learning rate
+batch: int = 2048  # >= 1: pairs a step
+epochs: int = 40  # >= 1: at most
+patience: int = 20  # >= 0: epochs it goes on without a better validation recall
+seed: int = 0  # >= 0: the made-up set, initial weights, every draw
 device: str = 'auto'  # auto, cpu, cuda
-threads: int = 1  # CPU threads
-save_every: float = 60.0  # seconds between checkpoints
+threads: int = 1  # >= 1, <= 256: CPU threads
+save_every: float = 60.0  # >= 0: seconds between checkpoints
 fresh: bool = False  # keep an old run of these parameters aside and start anew
 
 # %%
@@ -56,6 +56,8 @@ fresh: bool = False  # keep an old run of these parameters aside and start anew
 
 # %%
 #| export
+import math
+
 import torch
 
 from papers_nb.core.train import generator
@@ -76,10 +78,10 @@ from safetensors.torch import load_file
 from papers_nb import runs
 from papers_nb.core.plots import COLORS, theme
 from papers_nb.core.train import environment, seed_all
-from papers_nb.lirdrec.baselines import BM3, EASE, FREEDOM, VBPR, FreeRows, Popularity, SumRows
+from papers_nb.lirdrec.baselines import EASE, Popularity
 from papers_nb.lirdrec.data import cold_items, load, strict_cold
-from papers_nb.lirdrec.lirdrec import LIRDRecNet
 from papers_nb.lirdrec.metrics import by_degree, evaluate
+from papers_nb.lirdrec.recommenders import MODELS
 
 # %% [markdown]
 # ## The run
@@ -90,7 +92,8 @@ run
 
 # %%
 #| code-fold: true
-environment(run.device) | {'data': f'{data} {runs.checksum("lirdrec/train", run.params)}', 'seed': run.seed}
+checksum = runs.checksum('lirdrec/train', run.params)
+environment(run.device) | {'data': f'{data} {checksum}', 'seed': run.seed}
 
 # %% [markdown]
 # ## Data
@@ -99,34 +102,31 @@ environment(run.device) | {'data': f'{data} {runs.checksum("lirdrec/train", run.
 theme()
 shop = load(data, seed, hidden_taste)
 if cold: shop = strict_cold(shop, cold, seed)
-sizes = {m: x.shape[1] for m, x in shop.features.items()}
-pairs = [len(shop.pairs(p)[0]) for p in (TRAIN, VALID, TEST)]
-Markdown(f'{shop.users:,} users, {shop.items:,} items, {pairs[0]:,} + {pairs[1]:,} + {pairs[2]:,} pairs; features {", ".join(f"{m} {d}" for m, d in sizes.items())}. '
-         f'No training pair is tested: {len(set(zip(*shop.pairs(TRAIN))) & set(zip(*shop.pairs(TEST))))} in common.')
+pairs = {part: set(zip(*shop.pairs(part))) for part in (TRAIN, VALID, TEST)}
+counts = ' + '.join(f'{len(p):,}' for p in pairs.values())
+features = ', '.join(f'{m} {x.shape[1]}' for m, x in shop.features.items())
+Markdown(f'{shop.users:,} users, {shop.items:,} items, {counts} pairs; '
+         f'features {features}. '
+         f'No training pair is tested: {len(pairs[TRAIN] & pairs[TEST])} in common.')
 
 # %%
 #| code-fold: true
-if not pairs[2]: raise UserError(f'data={data}: no pairs in part {TEST}, so there is nothing to test')
+if not pairs[TEST]:
+    raise UserError(f'data={data}: no pairs in part {TEST}, so there is nothing to test')
 
 # %% [markdown]
 # ## Network
+#
+# A recommender [is registered by name](26_recommenders.ipynb) and says which of the parameters above its network is made with; it knows nothing of the others.
 
 # %%
 seed_all(seed, 'init', 0)
-def make():
-    "The network that the parameters ask for."
-    shares = {'image': image_weight, 'text': 1 - image_weight} if shop.features.keys() == {'image', 'text'} else None
-    match model:
-        case 'lirdrec': return LIRDRecNet(shop, dim, hidden, layers, shares, neighbours, pwc, decay_weight, decay_base, dct, reg, items, drop, pca)
-        case 'bprmf': return FreeRows(shop, dim, 0, reg)
-        case 'lightgcn': return FreeRows(shop, dim, layers, reg, drop)
-        case 'vbpr': return VBPR(shop, dim, reg)
-        case 'freedom': return FREEDOM(shop, dim, layers, reg, drop, neighbours)
-        case 'bm3': return BM3(shop, dim, layers, reg)
-        case 'sum': return SumRows(shop, dim, scale)
-net = make().to(run.device)
-Markdown(f'{sum(p.numel() for p in net.parameters()):,} parameters; rows of {net.eval()()[0].shape[1]} numbers.')
-
+kind = MODELS[model]
+recommender = kind(**{name: run.params[name] for name in kind.takes})
+net = recommender.net(shop).to(run.device)
+weights, width = sum(p.numel() for p in net.parameters()), net.eval()()[0].shape[1]
+Markdown(f'{kind.__name__}, made with {", ".join(kind.takes)}: '
+         f'{weights:,} parameters; rows of {width} numbers.')
 
 # %% [markdown]
 # ## The loop
@@ -135,38 +135,52 @@ Markdown(f'{sum(p.numel() for p in net.parameters()):,} parameters; rows of {net
 
 # %%
 #| exports
+OPTIMIZERS = {'adam': torch.optim.Adam, 'sgd': torch.optim.SGD}
+
 def fit(
     run,                # a run or a Stepper
     net: GraphNet,      # trained in place
     data: Interactions, # pairs of all parts
     best: Best,         # keeps the best weights
+    *,
     lr: float=1e-3,     # learning rate
     batch: int=2048,    # pairs a step
     epochs: int=40,     # at most
-    optimizer: str='adam', # or sgd, without momentum
+    optimizer: str='adam', # one of OPTIMIZERS; sgd has no momentum
 ):
-    "Train by triples, rank the validation part after every epoch, stop when it no longer gets better. Source: Rendle et al. 2009; MMRec, `common/trainer.py`."
-    if not (data.part == VALID).any(): raise UserError(f'{data.name} has no pairs in part {VALID}, by which the epoch is chosen')
-    opt = {'adam': torch.optim.Adam, 'sgd': torch.optim.SGD}[optimizer](net.parameters(), lr)
+    """Train by triples, rank the validation part after every epoch, stop when it no
+    longer gets better.
+
+    Source: Rendle et al. 2009; MMRec, `common/trainer.py`."""
+    if not (data.part == VALID).any():
+        raise UserError(
+            f'{data.name} has no pairs in part {VALID}, by which the epoch is chosen')
+    opt = OPTIMIZERS[optimizer](net.parameters(), lr)
     user, item = (torch.from_numpy(a).to(run.device) for a in data.pairs(TRAIN))
-    negatives, per_epoch, drawn = Negatives(user, item) if net.needs_others else None, -(-len(user)//batch), None
+    negatives = Negatives(user, item) if net.needs_others else None
+    per_epoch, drawn = math.ceil(len(user)/batch), None
     for step in run.steps(per_epoch*epochs, {'net': net, 'opt': opt, 'best': best}):
         epoch, i = divmod(step, per_epoch)
         if i == 0: net.start_epoch(epoch + 1)
         if epoch != drawn:
-            order, drawn = torch.randperm(len(user), generator=generator(run.seed, 'order', epoch)), epoch
+            drawn, draws = epoch, generator(run.seed, 'order', epoch)
+            order = torch.randperm(len(user), generator=draws)
             net.redraw(generator(run.seed, 'graph', epoch))
-        rows, draws = order[i*batch:(i + 1)*batch].to(run.device), generator(run.seed, 'negatives', step)
+        rows = order[i*batch:(i + 1)*batch].to(run.device)
+        draws = generator(run.seed, 'negatives', step)
+        other = negatives.draw(user[rows], draws) if negatives else None
         net.train()
-        cost = net.loss(user[rows], item[rows], negatives and negatives.draw(user[rows], draws), draws)
+        loss = net.loss(user[rows], item[rows], other, draws)
         opt.zero_grad()
-        cost.backward()
+        loss.backward()
         opt.step()
-        row = {'loss': cost.item()}
+        row = {'loss': loss.item()}
         if i + 1 == per_epoch:
             lists = ranked(net, data)
-            row['recall'] = [judge(lists, *data.pairs(p), (20,))['recall@20'] for p in (VALID, TEST) if (data.part == p).any()]
-            row |= {'gradients': [p.grad.norm().item() for p in net.watched()]} | net.seen()
+            parts = [data.pairs(p) for p in (VALID, TEST) if (data.part == p).any()]
+            row['recall'] = [judge(lists, *p, (20,))['recall@20'] for p in parts]
+            row['gradients'] = [p.grad.norm().item() for p in net.watched()]
+            row |= net.seen()
             if best.update(row['recall'][0]): run.enough()
         run.log(**row)
 
@@ -178,7 +192,7 @@ def fit(
 best = Best(net, patience)
 
 # %%
-fit(run, net, shop, best, lr, batch, epochs, optimizer)
+fit(run, net, shop, best, lr=lr, batch=batch, epochs=epochs, optimizer=optimizer)
 len(run.metrics)
 
 # %% [markdown]
@@ -190,18 +204,32 @@ end = net.seen()
 net.load_state_dict(best.weights)
 lists, chosen = ranked(net, shop), int(np.argmax(valid)) + 1
 test = judge(lists, *shop.pairs(TEST))
-metrics = {k: (100*test[k], '%') for k in ('recall@20', 'ndcg@20', 'recall@10', 'ndcg@10')}
-metrics |= {'valid_recall@20': (100*max(valid), '%'), 'last_recall@20': (100*tested[-1], '%'), 'audit_recall@20': (100*max(tested), '%'), 'best_epoch': (chosen, 'epochs'), 'epochs': (len(valid), 'epochs')}
-metrics |= {f'recall@20 {group}': (100*v, '%') for group, v in by_degree(lists, shop).items()}
+percent = lambda share: (100*share, '%')
+asked = 'recall@20', 'ndcg@20', 'recall@10', 'ndcg@10'
+metrics = {k: percent(test[k]) for k in asked}
+metrics['valid_recall@20'] = percent(max(valid))
+metrics['last_recall@20'] = percent(tested[-1])
+metrics['audit_recall@20'] = percent(max(tested))
+metrics['best_epoch'] = chosen, 'epochs'
+metrics['epochs'] = len(valid), 'epochs'
+for group, share in by_degree(lists, shop).items():
+    metrics[f'recall@20 {group}'] = percent(share)
 if cold:
     new = cold_items(shop)
     user, item = (a[new[shop.pairs(TEST)[1]]] for a in shop.pairs(TEST))
-    metrics |= {'cold_recall@20': (100*judge(ranked(net, shop, among=new), user, item)['recall@20'], '%'), 'cold_recall@20 among all': (100*judge(lists, user, item)['recall@20'], '%')}
-bars = {'popularity': Popularity} | ({'EASE': EASE} if shop.items <= 10_000 else {})
+    among = judge(ranked(net, shop, among=new), user, item)
+    metrics['cold_recall@20'] = percent(among['recall@20'])
+    metrics['cold_recall@20 among all'] = percent(judge(lists, user, item)['recall@20'])
+bars = {'popularity': Popularity}
+if shop.items <= 10_000: bars['EASE'] = EASE
 bars = {name: evaluate(bar(shop).scores, shop, TEST) for name, bar in bars.items()}
-metrics |= {f'{k} of {name}': (100*bar[k], '%') for name, bar in bars.items() for k in ('recall@20', 'ndcg@20')}
-if model == 'sum': metrics |= {name: (value, '1') for name, value in zip(('displacement', 'law'), end['moved'])}
-record = run.finish(metrics, selection='the epoch with the best recall@20 on the validation part', weights={'net': net})
+for name, bar in bars.items():
+    for k in ('recall@20', 'ndcg@20'): metrics[f'{k} of {name}'] = percent(bar[k])
+if 'moved' in end:
+    metrics['displacement'], metrics['law'] = ((v, '1') for v in end['moved'])
+record = run.finish(
+    metrics, selection='the epoch with the best recall@20 on the validation part',
+    weights={'net': net})
 run
 
 # %%
@@ -212,8 +240,9 @@ run
 fig, (left, right) = plt.subplots(1, 2, figsize=(6.4, 2.8))
 left.plot([r['loss'] for r in run.metrics], color=COLORS['blue'])
 left.set(xlabel='step', ylabel='loss')
-right.plot(np.arange(1, len(valid) + 1), 100*np.array(valid), color=COLORS['green'], label='validation')
-right.plot(np.arange(1, len(valid) + 1), 100*np.array(tested), color=COLORS['grey'], label='test')
+for part, shares, color in (('validation', valid, 'green'), ('test', tested, 'grey')):
+    epoch = np.arange(1, len(shares) + 1)
+    right.plot(epoch, 100*np.array(shares), color=COLORS[color], label=part)
 right.legend()
 right.axvline(chosen, color=COLORS['grey'], lw=1)
 right.set(xlabel='epoch', ylabel='recall@20 [%]');
@@ -222,8 +251,17 @@ right.set(xlabel='epoch', ylabel='recall@20 [%]');
 #| label: tbl-result
 #| tbl-cap: This run, one seed, against two bars without training. EASE is left out where there are more than 10,000 items.
 cost = record['cost']
-Markdown('\n'.join([f'| metric | {" | ".join(bars)} | this run |', '|---'*(len(bars) + 2) + '|', *[f'| {k} | ' + ' | '.join(f'{100*bar[k]:.2f} %' for bar in (*bars.values(), test)) + ' |' for k in ('recall@10', 'recall@20', 'ndcg@10', 'ndcg@20')]])
-    + f'\n\nChosen on the validation part: epoch {chosen} of {len(valid)}, recall@20 {100*test["recall@20"]:.2f} %. Chosen on the test part, which is not allowed, it would read {100*max(tested):.2f} %. Cost: {cost["wall_s"]:.1f} s on {record["environment"]["device"]}, {cost["peak_mb"]:,} MB at most, {cost["resumes"]} resumes.')
+rows = [f'| metric | {" | ".join(bars)} | this run |', '|---'*(len(bars) + 2) + '|']
+for k in ('recall@10', 'recall@20', 'ndcg@10', 'ndcg@20'):
+    shown = ' | '.join(f'{100*found[k]:.2f} %' for found in (*bars.values(), test))
+    rows.append(f'| {k} | {shown} |')
+Markdown('\n'.join(rows) + f'''
+
+Chosen on the validation part: epoch {chosen} of {len(valid)}, \
+recall@20 {100*test["recall@20"]:.2f} %. \
+Chosen on the test part, which is not allowed, it would read {100*max(tested):.2f} %. \
+Cost: {cost["wall_s"]:.1f} s on {record["environment"]["device"]}, \
+{cost["peak_mb"]:,} MB at most, {cost["resumes"]} resumes.''')
 
 # %% [markdown]
 # The paper's learning rate is 0.0001; the default here is ten times that, for so small a set, and no search is shown. The settings of the real sets have the paper's.
@@ -235,12 +273,14 @@ Markdown('\n'.join([f'| metric | {" | ".join(bars)} | this run |', '|---'*(len(b
 # %%
 #| code-fold: true
 files = [f for f in sorted(run.folder.iterdir()) if f.is_file() and f.name not in ('lock', 'holder')]
-Markdown('\n'.join(['| file | bytes | SHA-256 |', '|---|---|---|', *[f'| {f.name} | {f.stat().st_size:,} | {hashlib.sha256(f.read_bytes()).hexdigest()[:16]} |' for f in files]]))
+digest = lambda file: hashlib.sha256(file.read_bytes()).hexdigest()[:16]
+rows = [f'| {f.name} | {f.stat().st_size:,} | {digest(f)} |' for f in files]
+Markdown('\n'.join(['| file | bytes | SHA-256 |', '|---|---|---|', *rows]))
 
 # %% [markdown]
 # The trained network, loaded back, ranks as before:
 
 # %%
-again = make().to(run.device)
+again = recommender.net(shop).to(run.device)
 again.load_state_dict(load_file(run.folder/'net.safetensors'))
 torch.equal(ranked(again, shop), lists)
