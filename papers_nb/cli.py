@@ -1,4 +1,4 @@
-"""The command line: papers_nb list, grid, results, claims, fetch."""
+"""The command line: papers_nb list, grid, results, claims, fetch, reproduce."""
 
 import argparse
 import json
@@ -130,6 +130,13 @@ def do_fetch(args):
     print("\n".join(map(str, files)) or f"{card.title} comes with scikit-learn; nothing to fetch")
 
 
+def do_reproduce(args):
+    """Run a record again with the present code; exit code 1 if it comes out different."""
+    from papers_nb.replay import reproduce
+
+    return int(not reproduce(args.record))
+
+
 def parser() -> argparse.ArgumentParser:
     """What the command line takes."""
     about = "Five papers as notebooks: list them, run them in grids, read their results."
@@ -164,6 +171,7 @@ def parser() -> argparse.ArgumentParser:
     c.add_argument("--json", action="store_true")
     c.add_argument("--run", action="store_true", help="execute the pages; exit code 1 if a claim fails")
     command("fetch", do_fetch).add_argument("dataset")
+    command("reproduce", do_reproduce).add_argument("record", help="its name, or a part that no other has")
     return top
 
 

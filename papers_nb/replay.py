@@ -105,6 +105,8 @@ def _work() -> None:
         with tempfile.TemporaryDirectory() as folder:
             try:
                 result = _play(**task, folder=folder)
+            except UserError as e:
+                result = {"error": str(e)}
             except Exception as e:
                 result = {"error": " ".join(f"{type(e).__name__}: {e}".split())}
         part = out.with_suffix(".part")
@@ -159,12 +161,11 @@ def rows(paper: str) -> list[dict[str, str]]:
 
 
 @cache
-def _outcomes(paper: str) -> dict[tuple, str]:
-    """Setting and present code → outcome."""
+def _outcomes(paper: str) -> dict[tuple[str, str], dict]:
+    """Setting and present code → row; of several machines one where it differs, else one that replayed."""
     settings = {r["name"]: setting(r) for r in runs.records(paper, here=False)}
-    found = [r for r in rows(paper) if r["record"] in settings]
-    found.sort(key=lambda r: ("cannot", "replayed", "differs").index(r["outcome"].split()[0]))
-    return {(settings[r["record"]], r["present"]): " ".join([r["outcome"], r["why"]]).strip() for r in found}
+    found = sorted(rows(paper), key=lambda r: ("cannot be tried", "replayed", "differs").index(r["outcome"]))
+    return {(settings[r["record"]], r["present"]): r for r in found if r["record"] in settings}
 
 
 def status(record: dict) -> str:
@@ -173,8 +174,10 @@ def status(record: dict) -> str:
     code = present(asked)
     if record["code"] == code:
         return "this code"
-    outcome = _outcomes(record["notebook"].split("/")[0]).get((asked, code), "other")
-    return "other" if outcome.startswith("differs") else outcome
+    row = _outcomes(record["notebook"].split("/")[0]).get((asked, code), {"outcome": "differs"})
+    if row["outcome"] == "cannot be tried":
+        return f"cannot be tried here ({row['why']})"
+    return "other" if row["outcome"] == "differs" else "replayed"
 
 
 def groups(records: list[dict]) -> Counter[str]:
@@ -191,8 +194,9 @@ def _named(name: str) -> tuple[dict, list[dict]]:
     }
     fits = [n for n in found if n == name] or [n for n in found if name in n]
     if len(fits) != 1:
-        near = fits[:5] or difflib.get_close_matches(name, found, 3, 0.0)
-        raise UserError(f"{len(fits) or 'no'} records are called {name!r}; near: {', '.join(near)}")
+        near = ", ".join(fits[:5] or difflib.get_close_matches(name, found, 3, 0.0))
+        many = f"{len(fits)} records are" if fits else "no record is"
+        raise UserError(f"{many} called {name!r}; near: {near}")
     record = found[fits[0]]
     return record, [r for r in found.values() if setting(r) == setting(record) and r is not record]
 
