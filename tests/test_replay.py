@@ -139,15 +139,11 @@ def test_another_processor_is_judged_by_the_interval_over_seeds(played):
 
 def test_the_command_reproduces_a_record_and_names_near_ones(played, run_root, capsys):
     record = played["first"]["record"]
-    for false, said, code in (
-        (record, "the same bits", 0),
-        (falsified(record, "class_il"), "does not fit itself", 1),
-    ):
-        folder = run_root / record["name"]
-        folder.mkdir(parents=True, exist_ok=True)
-        (folder / "record.json").write_text(json.dumps(false))
-        assert cli.main(["reproduce", record["name"].rpartition("/")[2]]) == code
-        assert said in capsys.readouterr().out
+    folder = run_root / record["name"]
+    folder.mkdir(parents=True)
+    (folder / "record.json").write_text(json.dumps(record))
+    assert cli.main(["reproduce", record["name"].rpartition("/")[2]]) == 0
+    assert "the same bits" in capsys.readouterr().out
     (folder / "record.json").write_text(json.dumps({**record, "data": {"digits": "0123456789abcdef"}}))
     assert cli.main(["reproduce", record["name"]]) == 1 and "other data" in capsys.readouterr().out
     assert cli.main(["reproduce", "digits-sed0"]) == 2
