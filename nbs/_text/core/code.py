@@ -1,7 +1,7 @@
 # %% [markdown]
 # # What counts as the code of a run
 #
-# > The functions, classes and constants that a training page reaches, wherever they stand, as they run; and nothing else.
+# > The functions, classes and constants that a training page reaches, as they run; and nothing else.
 
 # %% [markdown]
 # 7 minutes · what you need first: what a syntax tree is
@@ -18,7 +18,7 @@
 import ast, dis, hashlib, json, re
 from collections import defaultdict
 from copy import deepcopy
-from functools import cached_property, lru_cache
+from functools import cache, cached_property
 from pathlib import Path
 from types import CodeType
 from typing import NamedTuple
@@ -46,14 +46,14 @@ from papers_nb.core.checks import raises
 
 # %%
 #| export
-KEYWORDS = ('fetch', 'card', 'checksum') # of an entry: where data comes from and what is written about it
-IMPORTS = (ast.Import, ast.ImportFrom)
-FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
+_KEYWORDS = ('fetch', 'card', 'checksum') # of an entry: where data comes from and what is written about it
+_IMPORTS = (ast.Import, ast.ImportFrom)
+_FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 def _stored(node):
     "The names that a node binds: assigned, defined, arguments."
     found = {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and not isinstance(n.ctx, ast.Load)}
-    found |= {n.name for n in ast.walk(node) if isinstance(n, (*FUNCTIONS, ast.ClassDef))}
+    found |= {n.name for n in ast.walk(node) if isinstance(n, (*_FUNCTIONS, ast.ClassDef))}
     found |= {n.arg for n in ast.walk(node) if isinstance(n, ast.arg)}
     patterns = (ast.MatchAs, ast.MatchStar, ast.ExceptHandler)
     return found | {n.name for n in ast.walk(node) if isinstance(n, patterns) and n.name}
@@ -61,16 +61,17 @@ def _stored(node):
 class _Bare(ast.NodeTransformer):
     "Takes from a tree what changes no number, and the arms of a `match` that do not fit `choices`."
     def __init__(self, choices=()):
-        self.choices, self.scopes = {name: value for name, _, value in choices}, [ast.Module]
+        self.choices, self.scopes = {name: value for name, _, value in choices}, []
 
     def generic_visit(self, node):
         "Visit what is inside; a body that is left empty says `pass`."
-        inner = isinstance(node, (*FUNCTIONS, ast.Lambda, ast.ClassDef))
+        inner = isinstance(node, (*_FUNCTIONS, ast.Lambda, ast.ClassDef))
         self.scopes += [node]*inner
         super().generic_visit(node)
         if inner: self.scopes.pop()
         if getattr(node, 'body', None) == []: node.body = [ast.Pass()]
-        if getattr(node, 'handlers', None) == node.__dict__.get('finalbody') == []: node.finalbody = [ast.Pass()]
+        tries = isinstance(node, ast.Try) and not node.handlers
+        if tries and not node.finalbody: node.finalbody = [ast.Pass()]
         return node
 
     def visit_Expr(self, node):
@@ -83,21 +84,25 @@ class _Bare(ast.NodeTransformer):
 
     def visit_arg(self, node):
         "An argument without its type."
-        node.annotation = node.type_comment = None
+        node.annotation = None
         return node
 
     def visit_FunctionDef(self, node):
         "A function without the type of what it returns."
-        node.returns = node.type_comment = None
-        node.type_params = []
-        return self.generic_visit(node)
+        node.returns = None
+        return self.visit_ClassDef(node)
 
     visit_AsyncFunctionDef = visit_FunctionDef
+
+    def visit_ClassDef(self, node):
+        "A class or a function without the types that it is made for."
+        node.type_params = []
+        return self.generic_visit(node)
 
     def visit_AnnAssign(self, node):
         "An assignment without its type; in a class, where it may be a field, it stays told from another."
         node.annotation = ast.Constant(None)
-        if isinstance(self.scopes[-1], ast.ClassDef): return self.generic_visit(node)
+        if self.scopes and isinstance(self.scopes[-1], ast.ClassDef): return self.generic_visit(node)
         return self.generic_visit(ast.Assign([node.target], node.value)) if node.value else None
 
     def visit_FormattedValue(self, node):
@@ -108,12 +113,12 @@ class _Bare(ast.NodeTransformer):
     def visit_Match(self, node):
         "Of a `match` on a parameter only the arm that fits."
         name = getattr(node.subject, 'id', None)
-        if name in self.choices and not any(name in _stored(s) for s in self.scopes[1:]):
+        if name in self.choices and not any(name in _stored(s) for s in self.scopes):
             node.cases = _arms(node.cases, self.choices[name])
         return self.generic_visit(node) if node.cases else None
 
 def _arms(cases, value):
-    "The arm that fits a value, else the one that fits any; all of them where that cannot be said."
+    "The first arm that fits a value; all of them where that cannot be said."
     try: fits = [case for case in cases if _fits(case, value)]
     except ValueError: return cases
     return fits[:1]
@@ -132,8 +137,8 @@ def _tree(node):
     "A syntax tree as nested lists, the same in every version of Python."
     if isinstance(node, list): return [_tree(n) for n in node]
     if not isinstance(node, ast.AST): return ascii(node)
-    fields = [(k, v) for k, v in ast.iter_fields(node) if k not in ('ctx', 'kind') and v is not None and v != []]
-    return [type(node).__name__, *([k, _tree(v)] for k, v in fields)]
+    fields = [(k, v) for k, v in ast.iter_fields(node) if k not in ('ctx', 'kind')]
+    return [type(node).__name__, *([k, _tree(v)] for k, v in fields if v is not None and v != [])]
 
 def _digest(*parts):
     "16 hex digits for anything that JSON can hold."
@@ -150,10 +155,10 @@ def rate(step: int)->float: # falls with the steps
 ''') == says('def rate(step): return .1 / step')
 
 # %% [markdown]
-# A default and a number do count:
+# A default does count:
 
 # %%
-says('def rate(step, top=.1): return top/step') == says('def rate(step, top=.2): return top/step')
+says('def rate(top=.1): return top') == says('def rate(top=.2): return top')
 
 
 # %% [markdown]
@@ -163,20 +168,21 @@ says('def rate(step, top=.1): return top/step') == says('def rate(step, top=.2):
 
 # %%
 #| export
-class Import(NamedTuple):
+class _Import(NamedTuple):
     "What an import binds to a name."
     level: int      # dots in front
     module: str     # as written
     name: str|None  # what is taken from it, or None for the module itself
 
 def _imports(node):
-    "Local name → `Import`, for every import in a tree."
+    "Local name → `_Import`, for every import in a tree."
     found = {}
     for n in ast.walk(node):
         if isinstance(n, ast.ImportFrom):
-            found |= {a.asname or a.name: Import(n.level, n.module or '', a.name) for a in n.names}
+            found |= {a.asname or a.name: _Import(n.level, n.module or '', a.name) for a in n.names}
         elif isinstance(n, ast.Import):
-            found |= {a.asname or a.name.split('.')[0]: Import(0, a.name if a.asname else a.name.split('.')[0], None) for a in n.names}
+            paths = [(a.asname, a.name) if a.asname else (a.name.split('.')[0],)*2 for a in n.names]
+            found |= {name: _Import(0, path, None) for name, path in paths}
     return found
 
 def _loaded(code):
@@ -185,14 +191,15 @@ def _loaded(code):
     reads = ('LOAD_GLOBAL', 'LOAD_NAME', 'LOAD_FROM_DICT_OR_GLOBALS')
     return {i.argval for i in dis.get_instructions(code) if i.opname in reads}.union(*map(_loaded, inner))
 
-class Use(NamedTuple):
+class _Use(NamedTuple):
     "One place where a global name is read."
     attributes: tuple[str, ...] # that follow it: `hosts.HOSTS.items` has HOSTS and items
     how: str = ''               # key: one entry is asked for; told: named in an error; else empty
 
     def partial(self)->bool:
         "True if no more than the entries asked for can matter."
-        return self.how == 'told' or self.attributes == ('get',) or (self.how == 'key' and not self.attributes)
+        by_key = self.how == 'key' and not self.attributes
+        return by_key or self.how == 'told' or self.attributes == ('get',)
 
 def _use(node, parents):
     "How a name is used, from what stands around it."
@@ -200,13 +207,18 @@ def _use(node, parents):
     while isinstance(parents.get(top), ast.Attribute):
         top = parents[top]
         attributes.append(top.attr)
-    around, above = parents.get(top), top
+    above = top
     while above in parents and not isinstance(above, (ast.Raise, ast.Assert)): above = parents[above]
-    if isinstance(above, (ast.Raise, ast.Assert)): return Use(tuple(attributes), 'told')
-    made = (ast.JoinedStr, ast.BinOp, ast.Call) # a key that is put together could be any
-    asked = isinstance(around, ast.Subscript) and around.value is top and not any(isinstance(n, made) for n in ast.walk(around.slice))
-    inside = isinstance(around, ast.Compare) and top in around.comparators and all(isinstance(o, (ast.In, ast.NotIn)) for o in around.ops)
-    return Use(tuple(attributes), 'key' if asked or inside else '')
+    if above in parents: return _Use(tuple(attributes), 'told')
+    match parents.get(top):
+        case ast.Subscript(value=value, slice=key) if value is top and not _made(key): how = 'key'
+        case ast.Compare(ops=ops) if all(isinstance(o, (ast.In, ast.NotIn)) for o in ops): how = 'key'
+        case _: how = ''
+    return _Use(tuple(attributes), how)
+
+def _made(key):
+    "True for a key that is put together on the spot, so that it could be any."
+    return any(isinstance(n, (ast.JoinedStr, ast.BinOp, ast.Call)) for n in ast.walk(key))
 
 class Definition:
     "A top-level statement of a module or a cell, or one entry of a dict, as far as it counts."
@@ -215,12 +227,13 @@ class Definition:
         choices: tuple = (),  # name, type and value of each parameter that a `match` may look at
     ):
         self.imports, self.name = _imports(node), getattr(node, 'name', '')
-        self.only_imports, self.speaks, self.reduced = isinstance(node, IMPORTS), isinstance(node, ast.Expr), {}
+        self.only_imports, self.speaks = isinstance(node, _IMPORTS), isinstance(node, ast.Expr)
         self.rebinds = {name for n in ast.walk(node) if isinstance(n, ast.Global) for name in n.names}
         self.node = ast.fix_missing_locations(ast.Module([n for n in [_Bare(choices).visit(node)] if n], []))
+        self.acting = {} # what `acts` found
 
     @cached_property
-    def bare(self)->str: # digest of the syntax
+    def bare(self)->str: # 16 hex digits
         "What it says."
         return _digest(_tree(self.node))
 
@@ -244,10 +257,10 @@ class Definition:
         return {base.id for t in targets + calls if isinstance(base := _base(t), ast.Name)} - self.binds
 
     @cached_property
-    def uses(self)->dict[str, set[Use]]: # global name → its uses
+    def uses(self)->dict[str, set[_Use]]: # global name → its uses
         "What it names, outside itself."
         names, found = _loaded(self.code), defaultdict(set)
-        parents = {child: parent for parent in ast.walk(self.node) for child in ast.iter_child_nodes(parent)}
+        parents = {child: node for node in ast.walk(self.node) for child in ast.iter_child_nodes(node)}
         for n in ast.walk(self.node):
             if isinstance(n, ast.Name) and n.id in names: found[n.id].add(_use(n, parents))
         return dict(found)
@@ -259,20 +272,6 @@ class Definition:
         found = {n.value for n in ast.walk(self.node) if isinstance(n, ast.Constant) and id(n) not in pieces}
         return {s for s in found if isinstance(s, str)}
 
-    def acts(self,
-        quiet: frozenset[str], # functions that only show
-    )->'Definition|None':
-        "An expression by itself reduced to the calls in it that may change something: a sentence is none."
-        if quiet not in self.reduced:
-            found = [n for s in self.node.body for n in _acts(s.value, quiet)]
-            self.reduced[quiet] = Definition(ast.Expr(ast.Tuple(found, ast.Load()))) if found else None
-        return self.reduced[quiet]
-
-    @cached_property
-    def is_table(self)->bool:
-        "True for a dict of methods that is made without calling any."
-        return bool(self.entries) and not any(i.opname.startswith('CALL') for i in dis.get_instructions(self.code))
-
     @cached_property
     def entries(self)->dict[str, 'Definition']: # empty for anything but a dict literal whose keys are strings
         "The entries of a dict of methods, without what fetches and describes data."
@@ -282,25 +281,43 @@ class Definition:
         if not all(isinstance(k, ast.Constant) and isinstance(k.value, str) for k in keys): return {}
         return {k.value: Definition(_without_cards(v)) for k, v in zip(keys, values)}
 
+    @cached_property
+    def is_table(self)->bool:
+        "True for a dict of methods that is made without calling any."
+        calls = (i.opname.startswith('CALL') for i in dis.get_instructions(self.code))
+        return bool(self.entries) and not any(calls)
+
+    def acts(self,
+        quiet: frozenset[str], # functions that only show
+    )->'Definition|None':
+        "An expression by itself, reduced to the calls in it that may change something: a sentence is none."
+        if quiet not in self.acting:
+            found = [n for s in self.node.body for n in _acts(s.value, quiet)]
+            self.acting[quiet] = Definition(ast.Expr(ast.Tuple(found, ast.Load()))) if found else None
+        return self.acting[quiet]
+
+_THROUGH = (ast.JoinedStr, ast.FormattedValue, ast.Tuple, ast.List, ast.Dict, ast.BinOp, ast.UnaryOp,
+            ast.Compare, ast.Starred, ast.Attribute, ast.Subscript, ast.Slice)
+
 def _acts(node, quiet):
     "The largest parts of an expression that call or assign something, `quiet` functions looked through."
     if isinstance(node, ast.Call) and getattr(_base(node.func), 'id', None) in quiet:
-        return [n for part in (*node.args, *(k.value for k in node.keywords)) for n in _acts(part, quiet)]
-    through = (ast.JoinedStr, ast.FormattedValue, ast.Tuple, ast.List, ast.Dict, ast.BinOp, ast.UnaryOp, ast.Compare, ast.Starred,
-               ast.Attribute, ast.Subscript, ast.Slice)
-    if isinstance(node, through): return [n for part in ast.iter_child_nodes(node) for n in _acts(part, quiet)]
-    return [node]*any(isinstance(n, (ast.Call, ast.NamedExpr, ast.Await)) for n in ast.walk(node))
+        parts = [node.func, *node.args, *(k.value for k in node.keywords)]
+    elif isinstance(node, _THROUGH): parts = ast.iter_child_nodes(node)
+    else: return [node]*any(isinstance(n, (ast.Call, ast.NamedExpr, ast.Await)) for n in ast.walk(node))
+    return [n for part in parts for n in _acts(part, quiet)]
 
 def _base(node):
     "The name at the beginning of `a.b[c].d()`."
-    while isinstance(node, (ast.Attribute, ast.Subscript, ast.Call)): node = getattr(node, 'value', None) or node.func
+    while isinstance(node, (ast.Attribute, ast.Subscript, ast.Call)):
+        node = node.func if isinstance(node, ast.Call) else node.value
     return node
 
 def _without_cards(value):
-    "The value of an entry as a statement, without the arguments that `KEYWORDS` lists."
+    "The value of an entry as a statement, without the arguments that `_KEYWORDS` lists."
     value = deepcopy(value)
     for call in (n for n in ast.walk(value) if isinstance(n, ast.Call)):
-        call.keywords = [k for k in call.keywords if k.arg not in KEYWORDS]
+        call.keywords = [k for k in call.keywords if k.arg not in _KEYWORDS]
     return ast.Assign([ast.Name('entry', ast.Store())], value)
 
 
@@ -316,7 +333,7 @@ step.uses
 # %% [markdown]
 # ## Where a name leads
 #
-# A source is a list of such statements. The last one that binds a name before it is read is the one that counts; in a module, where everything is defined before anything is called, all of them.
+# A module or a cell is a list of such statements. On a page the last one that binds a name before it is read is the one that counts; in a module, where everything is defined before anything is called, all of them are.
 
 # %%
 #| export
@@ -328,8 +345,10 @@ class Source:
         choices: tuple = (), # as `Definition` takes them
     ):
         try: body = ast.parse(text).body
-        except SyntaxError as e: raise UserError(f'{where} cannot be read as Python: line {e.lineno}, {e.msg}') from None
-        self.matches = {n.subject.id for s in body for n in ast.walk(s) if isinstance(n, ast.Match) and isinstance(n.subject, ast.Name)}
+        except SyntaxError as e:
+            raise UserError(f'{where} cannot be read as Python: line {e.lineno}, {e.msg}') from None
+        subjects = [n.subject for s in body for n in ast.walk(s) if isinstance(n, ast.Match)]
+        self.matches = {n.id for n in subjects if isinstance(n, ast.Name)}
         self.statements = [d for s in body if (d := Definition(s, choices)).node.body or d.imports]
 
     @cached_property
@@ -350,20 +369,23 @@ class Source:
         own = {n for n, bound in self.names.items() if any(isinstance(b, Definition) for b in bound)}
         return [d for d in self.statements if not d.binds and not d.changes & own]
 
-_source = lru_cache(maxsize=None)(Source)
+_source = cache(Source)
+
+# %% [markdown]
+# The walk begins with the statements of the page's cells. A module that only shows, tells or fetches is not entered; what comes from elsewhere, torch for instance, counts by its path.
 
 # %%
 #| export
 PACKAGE = Path(papers_nb.__file__).parent
-SHOWN = ('runs', 'errors', 'core.plots', 'core.stats', 'core.results', 'core.checks', 'core.bench', 'core.files') # show, tell or fetch
-QUIET = {'print', 'display', 'len', 'type', 'repr', 'str', 'sorted', 'list', 'tuple', 'min', 'max', 'sum', 'round', 'help', 'dir'}
-PICTURES = ('IPython.display', 'matplotlib', 'seaborn')
+SHOWN = ('runs', 'errors', 'core.files', 'core.plots', 'core.stats', 'core.results',
+         'core.checks', 'core.bench')
+_UNREAD = 'that can be read, so a run of it could not be told from another'
 
-class Scope(NamedTuple):
+class _Scope(NamedTuple):
     "Where a name is looked up."
-    base: str          # package that relative imports start from, below ours
-    names: dict        # name → definitions and imports
-    version: object    # changes when a name of a page is bound anew
+    base: str           # package that relative imports start from, below ours
+    names: dict         # name → definitions and imports
+    version: object     # changes when a name of a page is bound anew
     effects: tuple = () # of importing the module
 
 class _Walk:
@@ -386,22 +408,23 @@ class _Walk:
         "A module from its file."
         source = _source(file.read_text(encoding='utf-8'), f'{self.package.name}.{module}'.strip('.'))
         base = module if file.name == '__init__.py' else module.rpartition('.')[0]
-        return Scope(base, source.names, None, source.effects)
+        return _Scope(base, source.names, None, source.effects)
 
     def read(self, scope, definition):
-        "Go on from a definition to what it names, and return a digest of what it says and where its names lead."
+        "Go on from a definition to what it names; returns a digest of what it says and where its names lead."
         self.seen.add((definition, scope.version))
         self.strings |= definition.strings
         self.todo += [(scope, 'at import', d) for d in scope.effects]
         found = set()
         for name, uses in definition.uses.items():
-            for bound in [definition.imports[name]] if name in definition.imports else self.bound(scope, name):
+            own = name in definition.imports
+            for bound in [definition.imports[name]] if own else self.bound(scope, name):
                 for use in uses: found |= {(name, to) for to in self.lead(scope, name, bound, use)}
         return _digest(definition.bare, sorted(found))
 
     def bound(self, scope, name):
         "What a name leads to, `from x import *` included."
-        stars = [Import(s.level, s.module, name) for s in scope.names.get('*', ())]
+        stars = [_Import(s.level, s.module, name) for s in scope.names.get('*', ())]
         return scope.names.get(name) or [s for s in stars if self.holds(*self.place(scope, s), name)]
 
     def holds(self, ours, module, name):
@@ -411,8 +434,8 @@ class _Walk:
     def place(self, scope, bound):
         "Whether an import is of this package, and the module below it or the whole path."
         if bound.level:
-            base = scope.base.split('.')[:len(scope.base.split('.')) - bound.level + 1]
-            return True, '.'.join(filter(None, [*base, bound.module]))
+            parts = scope.base.split('.')
+            return True, '.'.join(filter(None, [*parts[:len(parts) - bound.level + 1], bound.module]))
         root, _, inner = bound.module.partition('.')
         return (True, inner) if root == self.package.name else (False, bound.module)
 
@@ -426,68 +449,85 @@ class _Walk:
         return self.enter(module, [*path, *use.attributes], use.how) if ours else ['.'.join([module, *path])]
 
     def enter(self, module, path, how):
-        "Follow the rest of a path in one of our modules."
+        "Follow the rest of a path in one of our modules; a module by itself is all that is in it."
         if module in SHOWN: return path[:1]
-        scope = self.scope(module)
-        if scope is None: raise UserError(f'{self.package.name}.{module} has no source that can be read, so a run of it could not be told from another')
-        if not path:
-            for name, found in scope.names.items():
-                for bound in found: self.lead(scope, name, bound, Use(()))
-            return [module]
-        name, use = path[0], Use(tuple(path[1:]), how)
-        itself = Import(1, '', name) # a package that imports its own module
-        if found := [b for b in self.bound(scope, name) if b != itself]: return [to for b in found for to in self.lead(scope, name, b, use)]
-        if self.scope(inner := f'{module}.{name}'.strip('.')) or inner in SHOWN: return self.enter(inner, path[1:], how)
-        raise UserError(f'{self.package.name}.{module}'.strip('.') + f' defines no {name} that can be read, so a run of it could not be told from another')
+        scope, full = self.scope(module), f'{self.package.name}.{module}'.strip('.')
+        if scope is None: raise UserError(f'{full} has no source {_UNREAD}')
+        if not path: return [to for name in scope.names for to in self.enter(module, [name], '')]
+        name, rest, inner = path[0], path[1:], f'{module}.{path[0]}'.strip('.')
+        itself = _Import(1, '', name) # as in a package that imports its own module
+        found = [b for b in self.bound(scope, name) if b != itself]
+        if not found and (inner in SHOWN or self.scope(inner)): return self.enter(inner, rest, how)
+        if not found: raise UserError(f'{full} defines no {name} {_UNREAD}')
+        return [to for b in found for to in self.lead(scope, name, b, _Use(tuple(rest), how))]
 
     def reach(self, scope, name, definition, use):
-        "Note a definition as reached: whole, or an entry of a dict where one is asked for."
-        if not definition.entries or len(scope.names[name]) > 1: self.todo.append((scope, name, definition))
-        else:
-            _, _, keys = self.tables.setdefault((name, definition), (scope, definition, set()))
-            if not use.partial():
-                self.strings |= definition.entries.keys()
-                self.parts[name].add(_digest(list(definition.entries)))
-                self.entries(scope, name, definition, definition.entries, keys)
+        "Note a definition as reached: whole, or as a dict that is asked for entries."
+        if not definition.entries or len(scope.names[name]) > 1:
+            self.todo.append((scope, name, definition))
+            return
+        self.tables.setdefault((name, definition), (scope, set()))
+        if not use.partial():
+            self.strings |= definition.entries.keys()
+            self.parts[name].add(_digest(list(definition.entries)))
 
-    def entries(self, scope, name, definition, wanted, keys):
-        "Note entries as reached."
-        new = [k for k in definition.entries if k in wanted and k not in keys]
-        self.todo += [(scope, f'{name}[{k!r}]', definition.entries[k]) for k in new]
-        keys |= set(new)
+    def asked(self):
+        "Note the entries whose keys are parameters or stand in the code reached; true if there are new ones."
+        for (name, table), (scope, done) in self.tables.items():
+            new = (table.entries.keys() & self.strings) - done
+            self.todo += [(scope, f'{name}[{key!r}]', table.entries[key]) for key in sorted(new)]
+            done |= new
+        return bool(self.todo)
 
     def run(self):
         "Until nothing new is reached."
         while self.todo or self.asked():
             scope, name, definition = self.todo.pop()
             if scope.version is not None: self.on_page.add((name, definition))
-            if (definition, scope.version) not in self.seen: self.parts[name].add(self.read(scope, definition))
-
-    def asked(self):
-        "Note the entries whose keys stand among the parameters or in the code reached so far; true if there are new ones."
-        for (name, _), (scope, definition, keys) in self.tables.items():
-            self.entries(scope, name, definition, self.strings, keys)
-        return bool(self.todo)
+            if (definition, scope.version) in self.seen: continue
+            self.parts[name].add(self.read(scope, definition))
 
 
 # %%
 #| export
-SHOWN_CELL = re.compile(r'^#\| *(label:|code-fold|echo: *false)', re.M)
-SHELL = re.compile(r'^(\w+ *= *)?([!%]|get_ipython\(\)\.)')
+_SHOWN_CELL = re.compile(r'^#\| *(label:|code-fold|echo: *false)', re.M)
+_SHELL = re.compile(r'^(\w+ *= *)?([!%]|get_ipython\(\)\.)')
+_MAGIC = re.compile(r'%%(time|timeit|capture|prun)\b.*') # these run the rest of their cell as Python
+_PICTURES = ('IPython.display', 'matplotlib', 'seaborn')
+_QUIET = {'print', 'display', 'help', 'dir', 'len', 'type', 'repr', 'str', 'sorted', 'list', 'tuple', 'min',
+          'max', 'sum', 'round'} # these show, or only look
 
+def _unmagic(cell):
+    "A cell as it stands in its notebook, where IPython has rewritten a magic of the whole cell."
+    if not cell.startswith('get_ipython().run_cell_magic('): return cell
+    name, line, body = map(ast.literal_eval, ast.parse(cell).body[0].value.args)
+    return f'%%{name} {line}\n{body}'
+
+def _reads(text):
+    "True for Python."
+    try: ast.parse(text)
+    except SyntaxError: return False
+    return True
+
+@cache
 def _python(cell):
     "A cell without its shell lines and magics, before or after IPython has rewritten them."
-    if cell.startswith(('%%', 'get_ipython().run_cell_magic(')): return ''
-    return '\n'.join(line for line in cell.splitlines() if not SHELL.match(line))
+    cell = _MAGIC.sub('', _unmagic(cell.strip()), 1)
+    if cell.startswith('%%'): return ''
+    if _reads(cell) and 'get_ipython()' not in cell: return cell
+    return '\n'.join(line for line in cell.splitlines() if not _SHELL.match(line))
 
 def _sources(cells, params):
     "The cells as sources, a `match` on a parameter that no cell sets anew cut to its arm."
-    texts = [(text, 'the cell that begins ' + repr(text.strip().partition('\n')[0])) for text in map(_python, cells)]
+    where = [f'the cell that begins {cell.strip().partition(chr(10))[0]!r}' for cell in cells]
+    texts = list(zip(map(_python, cells), where))
     sources = [_source(*text) for text in texts]
-    anew = {n for source in sources for d in source.statements for n in d.rebinds | (set() if d.name else d.binds)}
-    plain = {n: v for n, v in params.items() if n not in anew and isinstance(v, (str, int, float, type(None)))}
-    choices = [tuple((n, type(plain[n]), plain[n]) for n in sorted(source.matches & plain.keys())) for source in sources]
-    return [_source(*text, choice) if choice else source for text, source, choice in zip(texts, sources, choices)]
+    statements = [d for source in sources for d in source.statements]
+    anew = {n for d in statements for n in d.rebinds | (set() if d.name else d.binds)}
+    plain = {n: v for n, v in params.items() if isinstance(v, (str, int, float))}
+    fixed = {n: (n, type(v), v) for n, v in plain.items() if n not in anew}
+    choices = [tuple(fixed[n] for n in sorted(source.matches & fixed.keys())) for source in sources]
+    return [_source(*text, choice) if choice else s for text, choice, s in zip(texts, choices, sources)]
 
 class _Page:
     "The cells of a page in their order, each name as it stands when a statement runs."
@@ -495,33 +535,41 @@ class _Page:
         self.walk, self.names, self.version, self.said = walk, {}, 0, []
 
     def bind(self, name, bound):
-        "Let a name lead somewhere else from here on; a variable leads nowhere, its statement counts by itself."
+        "Let a name lead elsewhere from here on; a variable leads nowhere, its statement counts by itself."
         if self.names.get(name, bound) != bound: self.version += 1
         self.names[name] = bound
+
+    def scope(self, version):
+        "The names as they stand."
+        return _Scope('', self.names, version)
 
     def quiet(self, name):
         "True for a function that only shows."
         found = self.names.get(name)
-        if not found: return name in QUIET and name not in self.names
-        if len(found) > 1 or not isinstance(found[0], Import): return False
-        ours, module = self.walk.place(Scope('', {}, 0), found[0])
-        if not ours: return f'{module}.{found[0].name or ""}'.startswith(PICTURES)
+        if found is None: return name in _QUIET
+        if len(found) != 1 or not isinstance(found[0], _Import): return False
+        ours, module = self.walk.place(self.scope(0), found[0])
+        if not ours: return f'{module}.{found[0].name or ""}'.startswith(_PICTURES)
         return bool(found[0].name) and module in SHOWN
 
+    def acting(self, statement):
+        "A statement without what only shows."
+        if not statement.speaks: return statement
+        return statement.acts(frozenset(filter(self.quiet, statement.uses)))
+
     def run(self, statement, shown):
-        "Take one statement: a definition or what a folded cell assigns waits until it is named, anything else counts here."
-        if statement.name or statement.only_imports or shown or statement.is_table:
-            for name in statement.binds: self.bind(name, [statement.imports.get(name, statement)])
-            return
-        does = statement.acts(frozenset(filter(self.quiet, statement.uses))) if statement.speaks else statement
-        if does:
-            self.said.append(self.walk.read(Scope('', self.names, self.version), does))
+        "Take one statement: a definition waits until it is named, as a folded cell does; others count here."
+        waits = bool(statement.name) or statement.only_imports or shown or statement.is_table
+        if not waits and (acting := self.acting(statement)):
+            self.said.append(self.walk.read(self.scope(self.version), acting))
             self.walk.run()
-        for name in statement.binds: self.bind(name, [statement.imports[name]] if name in statement.imports else [])
+        for name in statement.binds:
+            imported = not statement.name and name in statement.imports
+            self.bind(name, [statement.imports[name]] if imported else [statement]*waits)
 
     def end(self):
         "What was named before it was defined."
-        self.walk.todo += [(Scope('', self.names, 'end'), *found) for found in self.walk.on_page]
+        self.walk.todo += [(self.scope('end'), *found) for found in self.walk.on_page]
         self.walk.run()
 
 def reached(
@@ -533,19 +581,22 @@ def reached(
     walk = _Walk(params, Path(package))
     page = _Page(walk)
     for cell, source in zip(cells, _sources(cells, params)):
-        for statement in source.statements: page.run(statement, SHOWN_CELL.search(cell))
+        shown = bool(_SHOWN_CELL.search(cell))
+        for statement in source.statements: page.run(statement, shown)
     page.end()
     train = walk.scope('core.train')
+    # what seeds every step counts, whatever the page says
     if train and 'keyed' in train.names: walk.enter('core.train', ['keyed'], '')
     walk.run()
-    return {'page': _digest(page.said), **{name: _digest(sorted(found)) for name, found in sorted(walk.parts.items())}}
+    walk.parts['page'].add(_digest(page.said))
+    return {name: _digest(sorted(found)) for name, found in sorted(walk.parts.items())}
 
 def code_hash(
     cells: list[str],        # the code of a page, as `page_cells` or `kernel_cells` give it
     params: dict,            # the run's parameters, name → value
     package: Path = PACKAGE, # folder of the package whose code counts
 )->str: # 16 hex digits
-    "One hash of everything that a run reaches; raises `UserError` for code that cannot be read. Source: ours."
+    "One hash of all that a run reaches; raises `UserError` for code that cannot be read. Source: ours."
     return _digest(sorted(reached(cells, params, package).items()))
 
 
@@ -607,7 +658,7 @@ edits
 # A definition that moves to another module takes its hash along:
 
 # %%
-moved = METHODS.replace('from toy.scale import SCALE', 'from toy.scale import SCALE, half')
+moved = METHODS.replace('import SCALE', 'import SCALE, half')
 start, end = moved.index('def half'), moved.index('def er')
 write(moved[:start] + moved[end:], 'SCALE = 3\n' + moved[start:end])
 code_hash(cells, params, toy) == before
@@ -629,7 +680,8 @@ new = reached(cells, params, toy)
 # %%
 def arms(b, host):
     "The hash of a cell with two arms, the second of which says `b`."
-    return code_hash([f"match host:\n    case 'er': loss = 1\n    case 'derpp': loss = {b}"], {'host': host}, toy)
+    cell = f"match host:\n    case 'er': loss = 1\n    case 'derpp': loss = {b}"
+    return code_hash([cell], {'host': host}, toy)
 
 arms(2, 'er') == arms(3, 'er'), arms(2, 'derpp') == arms(3, 'derpp')
 
@@ -640,63 +692,76 @@ arms(2, 'er') == arms(3, 'er'), arms(2, 'derpp') == arms(3, 'derpp')
 raises(code_hash, ['from toy.compiled import step', 'step()'], params, toy)
 
 # %% [markdown]
+# What a tree does not show is what a program looks up by a name that it makes while it runs. A key that is put together where it is used, as in `NORMS[host + '-joint']`, counts as all keys; a function that is found by `getattr` on a module, as everything in it; beyond that the rule is to name what is used.
+#
 # ## The cells of a page, and those that a kernel ran
 #
 # A page is read from its file. But a reader who edits a cell trains by what the kernel ran, not by what the file says. Both give the same hash as long as nobody edits anything.
 
 # %%
-#| exports
-FINISH = 'run.finish('
+#| export
+_FINISH = 'run.finish('
 
 def _code(page):
     "The code cells of a notebook but for its parameters, and how many of them a run needs."
     nb = json.loads(Path(page).read_text(encoding='utf-8'))
     cells = [c for c in nb['cells'] if c['cell_type'] == 'code']
     texts = [''.join(c['source']) for c in cells if 'parameters' not in c['metadata'].get('tags', [])]
-    return texts, next((i for i, text in enumerate(texts, 1) if FINISH in text), len(texts))
+    return texts, next((i for i, text in enumerate(texts, 1) if _FINISH in text), len(texts))
 
-def page_cells(
-    page: Path, # a notebook
-)->list[str]:
-    "The code of a page up to the cell with `run.finish`, its parameters left out. Source: ours."
-    texts, needed = _code(page)
-    return texts[:needed]
+def _sets(cell, names):
+    "True for a cell that does no more than set parameters, as the page's own and papermill's do."
+    body = [s for s in ast.parse(cell).body if not isinstance(s, _IMPORTS)]
+    targets = [t for s in body for t in getattr(s, 'targets', [getattr(s, 'target', None)])]
+    return bool(body) and all(isinstance(t, ast.Name) and t.id in names for t in targets)
 
-def kernel_cells(
-    executed: list[str], # what the kernel ran so far, IPython's `In`, the running cell last
-    page: Path,          # the notebook that it began as
-    names: list[str],    # of the parameters
-)->list[str]: # as `page_cells` gives them, if nobody edited the page
-    "The code that a kernel ran and, up to `run.finish`, that of the cells still to come. Source: ours."
-    texts, needed = _code(page)
-    ran = _without_parameters([cell.strip() for cell in executed if cell.strip()], set(names))
-    at, places = -1, []
+def _ran(executed, names):
+    "Cells that ran, without those that set parameters before the run was opened."
+    ran = [cell.strip() for cell in executed if cell.strip() and _reads(_python(cell))]
+    opened = max((i for i, cell in enumerate(ran) if 'runs.open(' in cell), default=len(ran))
+    return [cell for i, cell in enumerate(ran) if i > opened or not _sets(_python(cell), names)]
+
+def _places(ran, texts):
+    "The place on the page of each cell that ran, or None, and the last one; of two equal cells the next."
+    places, at = [], -1
     for cell in ran:
         same = [i for i, text in enumerate(texts) if text.strip() == cell]
         places.append(next((i for i in same if i > at), same[0] if same else None))
         at = at if places[-1] is None else places[-1]
+    return places, at
+
+
+# %%
+#| exports
+def page_cells(
+    page: Path, # a notebook
+)->list[str]:
+    "The code of a page up to the cell with `run.finish`, its parameters left out."
+    texts, needed = _code(page)
+    return texts[:needed]
+
+def kernel_cells(
+    executed: list[str], # what the kernel ran, IPython's `In`, the running cell last
+    page: Path,          # the notebook that it began as
+    names: list[str],    # of the parameters
+)->list[str]:
+    "The code that a kernel ran, and that of the page still to come up to `run.finish`."
+    texts, needed = _code(page)
+    ran = _ran(executed, names)
+    places, at = _places(ran, texts)
     last = {place: i for i, place in enumerate(places)}
-    kept = [cell for i, (cell, place) in enumerate(zip(ran, places)) if place is None or (last[place] == i and place <= min(at, needed - 1))]
-    edited = bool(places) and places[-1] is None # then the running cell stands for the one that follows
+    kept = [cell for i, (cell, place) in enumerate(zip(ran, places))
+            if place is None or (last[place] == i and place <= min(at, needed - 1))]
+    # a running cell that is not on the page was edited: it stands for the next one
+    edited = bool(places) and places[-1] is None
     return kept + texts[at + 1 + edited:needed]
-
-def _without_parameters(ran, names):
-    "Cells without those that set parameters before the run was opened."
-    opened = max((i for i, cell in enumerate(ran) if 'runs.open(' in cell), default=len(ran))
-    return [cell for i, cell in enumerate(ran) if i > opened or not _sets(cell, names)]
-
-def _sets(cell, names):
-    "True for a cell that does no more than set parameters, as the page's own and papermill's do."
-    try: body = [s for s in ast.parse(cell).body if not isinstance(s, IMPORTS)]
-    except SyntaxError: return False
-    targets = [t for s in body for t in getattr(s, 'targets', [getattr(s, 'target', None)])]
-    return bool(body) and all(isinstance(t, ast.Name) and t.id in names for t in targets)
 
 
 # %%
 page = toy.with_name('page.ipynb')
 training = [*cells, 'run.finish(loss)', 'print(loss)']
-page.write_text(json.dumps({'cells': [{'cell_type': 'code', 'metadata': {}, 'source': c} for c in training]}))
+as_file = [{'cell_type': 'code', 'metadata': {}, 'source': text} for text in training]
+page.write_text(json.dumps({'cells': as_file}))
 page_cells(page)
 
 # %% [markdown]
