@@ -17,7 +17,7 @@ from papers_nb.adab2n.hosts import BUFFERS, HOSTS, Reservoir, Ring, forward, los
 from papers_nb.adab2n.layer import FusedNorm, sample_weights, weighted_norm
 from papers_nb.adab2n.metrics import acc, accuracies, bwt, forgetting
 from papers_nb.adab2n.momentum import averaging_factor
-from papers_nb.adab2n.nets import NETS, SEPARATE, norm_layer
+from papers_nb.adab2n.nets import NETS, NORMS, norm_layer
 from papers_nb.adab2n.train import fit
 from papers_nb.adab2n.weights import task_weights
 from papers_nb.core.train import Stepper, generator
@@ -420,26 +420,33 @@ def parts(norm="adab2n", host="derpp", kind="reservoir", seed=0, epochs=1):
     stream = Stream(data.task_of(data.y), 5, epochs=epochs, seed=seed)
     torch.manual_seed(seed)
     net = NETS["small"](1, 10, norm_layer(norm, 5))
-    return net, data, stream, BUFFERS[kind](50, (1, 8, 8), 10, "cpu", 5), host, norm not in SEPARATE
+    return (net, data, stream, BUFFERS[kind](50, (1, 8, 8), 10, "cpu", 5)), {"host": host, "joint": not NORMS[norm].separate}
+
+
+def train(run, *names):
+    """A short training on digits."""
+    given, called = parts(*names)
+    fit(run, *given, **called)
 
 
 @pytest.mark.parametrize("norm,host", [("adab2n", "derpp"), ("bn-separate", "er"), ("bn-joint", "derpp"), ("uniform", "er-ace"), ("cma-joint", "er"), ("gn", "er"), ("ln", "er"), ("cn-separate", "derpp")])
 def test_two_trainings_are_identical_and_learn(norm, host):
     a, b = Stepper(0), Stepper(0)
     for run in (a, b):
-        fit(run, *parts(norm, host))
+        train(run, norm, host)
     assert a.metrics == b.metrics and len(a.metrics) == 124
     assert acc([r["task_il"] for r in a.metrics if "task_il" in r]) > 75
 
 
 def test_the_learning_rate_decays_in_each_task_anew():
-    net, data, stream, memory, host, joint = parts("bn-joint", "er", epochs=3)
+    given, called = parts("bn-joint", "er", epochs=3)
     seen, real = [], torch.optim.SGD.step
     torch.optim.SGD.step = lambda self, *a: (seen.append(self.param_groups[0]["lr"]), real(self, *a))[1]
     try:
-        fit(Stepper(0), net, data, stream, memory, host, joint, lr=.1, milestones=(1, 2), decay=.5)
+        fit(Stepper(0), *given, **called, lr=.1, milestones=(1, 2), decay=.5)
     finally:
         torch.optim.SGD.step = real
+    stream = given[2]
     assert [round(seen[s], 6) for s in range(len(stream))] == [round(.1 * .5**stream.at(s)[1], 6) for s in range(len(stream))]
 
 
@@ -453,12 +460,12 @@ def flat(tree):
 @pytest.mark.parametrize("norm", ["adab2n", "bn-separate"])
 def test_every_host_and_buffer_goes_on_bit_for_bit(host, kind, norm):
     alone = Breaking()
-    fit(alone, *parts(norm, host, kind))
+    train(alone, norm, host, kind)
     broken = Breaking(stop=71)
     with pytest.raises(Killed):
-        fit(broken, *parts(norm, host, kind))
+        train(broken, norm, host, kind)
     again = Breaking(saved=broken.saved)
-    fit(again, *parts(norm, host, kind))
+    train(again, norm, host, kind)
     assert again.metrics == alone.metrics and len(alone.metrics) == 124
     a, b = flat(alone.state), flat(again.state)
     assert a.keys() == b.keys() and all(torch.equal(a[k], b[k]) for k in a)

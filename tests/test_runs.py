@@ -315,7 +315,7 @@ def test_the_network_and_the_page_belong_to_the_code(tmp_path):
     code = lambda: subprocess.run([sys.executable, "-c", script], cwd=house, env={**os.environ, "PYTHONPATH": str(house)}, capture_output=True, text=True, check=True).stdout
     before, seen = code(), set()
     for file, old, new in [("papers_nb/adab2n/nets.py", "nn.ReLU()", "nn.Tanh()"), ("nbs/adab2n/30_train.ipynb", "seed_all(seed, 'init', 0)", "seed_all(seed, 'init', 7)"),
-                           ("nbs/adab2n/30_train.ipynb", "SEPARATE, lr, penalty", "SEPARATE, lr*9, penalty"), ("papers_nb/core/plots.py", "#0072b2", "#0072b3")]:
+                           ("nbs/adab2n/30_train.ipynb", "lr=lr, penalty=penalty", "lr=lr*9, penalty=penalty"), ("papers_nb/core/plots.py", "#0072b2", "#0072b3")]:
         text = (house / file).read_text()
         assert text.count(old) >= 1, (file, old)
         (house / file).write_text(text.replace(old, new))
