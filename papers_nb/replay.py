@@ -24,6 +24,7 @@ from papers_nb.errors import UserError, need
 
 __all__ = ["groups", "play", "present", "reproduce", "rows", "setting", "status"]
 
+ROOT = Path(__file__).resolve().parents[1]  # where the package lies
 ALONE = {"device": "cpu", "threads": 1, "save_every": 3600.0, "fresh": False}  # how a run is played again
 THREADS = {f"{lib}_NUM_THREADS": "1" for lib in ("OMP", "OPENBLAS", "MKL")}
 ASIDE = re.compile(
@@ -187,11 +188,8 @@ def groups(records: list[dict]) -> Counter[str]:
 
 def _named(name: str) -> tuple[dict, list[dict]]:
     """A record by a part of its name, and the others of its setting; raises `UserError` with near names."""
-    found = {
-        r["name"]: r
-        for f in sorted(runs.NOTEBOOKS.glob("*/records.jsonl"))
-        for r in runs.records(f.parent.name)
-    }
+    papers = sorted(f.parent.name for f in runs.NOTEBOOKS.glob("*/records.jsonl"))
+    found = {r["name"]: r for paper in papers for r in runs.records(paper)}
     fits = [n for n in found if n == name] or [n for n in found if name in n]
     if len(fits) != 1:
         near = ", ".join(fits[:5] or difflib.get_close_matches(name, found, 3, 0.0))
@@ -201,70 +199,56 @@ def _named(name: str) -> tuple[dict, list[dict]]:
     return record, [r for r in found.values() if setting(r) == setting(record) and r is not record]
 
 
+def _near(ours: list[float], theirs: list[float]) -> bool:
+    """Whether the first losses are those of the same training, on whatever processor."""
+    return all(math.isclose(a, b, rel_tol=RTOL) for a, b in zip(ours, theirs, strict=True))
+
+
 def _verdict(record: dict, others: list[dict], got: dict) -> tuple[bool, str]:
-    """Whether a run is the one of a record, as far as seeds allow, and in words."""
-    ours, parts = got["record"], ("first_losses", "series", "metrics")
-    wrong = [p for p in parts if json.dumps(ours[p]) != json.dumps(record[p])]
+    """Whether a run is that of a record, as far as seeds can tell, and in words."""
+    ours, theirs = (runs._six(r) for r in (got["record"], record))
+    wrong = [p for p in ("first_losses", "series", "metrics") if ours[p] != theirs[p]]
     wrong += [n for n, a in record.get("artifacts", {}).items() if got["files"].get(n) != a["sha256"]]
     if not wrong:
         return True, "the same bits"
-    name, was = next(
-        (k, m["value"])
-        for k, m in record["metrics"].items()
-        if not wrong == ["metrics"] or m != ours["metrics"].get(k)
-    )
-    now = ours["metrics"].get(name, {"value": math.nan})["value"]
+    changed = [k for k, m in theirs["metrics"].items() if m != ours["metrics"].get(k)]
+    name = changed[0] if wrong == ["metrics"] else next(iter(theirs["metrics"]))
+    now, was = (r["metrics"].get(name, {"value": math.nan})["value"] for r in (ours, theirs))
     text = f"{name} {now:.6g}, recorded {was:.6g}"
-    if len(wrong) == 1 and record["first_losses"]:
-        return (
-            False,
-            f"different: only {wrong[0]} is not as recorded, so the record does not fit itself; {text}",
-        )
-    if not all(
-        math.isclose(a, b, rel_tol=RTOL)
-        for a, b in zip(ours["first_losses"], record["first_losses"], strict=False)
-    ):
+    if len(wrong) == 1 and theirs["first_losses"]:
+        return False, f"different: only its {wrong[0]}, so the record does not fit itself; {text}"
+    if not _near(ours["first_losses"], theirs["first_losses"]):
         return False, f"different from the first steps on; {text}"
     values = [r["metrics"][name]["value"] for r in others]
     if len(values) < 2:
         return False, f"different, and too few seeds to tell how much that is; {text}"
-    half = need("scipy.stats", "run").t.ppf(0.975, len(values) - 1) * statistics.stdev(values) * math.sqrt(2)
-    within = abs(now - was) <= half
-    return (
-        within,
-        f"{'within' if within else 'different: outside'} the interval over seeds (± {half:.3g}); {text}",
-    )
+    quantile = need("scipy.stats", "run").t.ppf(0.975, len(values) - 1)
+    half = quantile * statistics.stdev(values) * math.sqrt(2)
+    where = "within" if (good := abs(now - was) <= half) else "different: outside"
+    return good, f"{where} the interval over seeds (± {half:.3g}); {text}"
 
 
-def reproduce(name: str) -> bool:
-    """Run a record again with the present code, print what came out, and return whether it is good."""
-    record, others = _named(name)
-    print(f"{record['name']}: {status(record)}; it took {record['cost']['wall_s']:.0f} s")
+def _again(record: dict, others: list[dict]) -> tuple[bool, str]:
+    """Run a record by the present code, and judge what comes out."""
+    task = {"notebook": record["notebook"], "params": record["parameters"], "whole": True}
     try:
         data = runs.checksum(record["notebook"], record["parameters"])
     except UserError as e:
-        return print(f"cannot be tried ({e})") or False
+        return False, f"cannot be tried ({e})"
     if data not in record["data"].values():
-        return print(f"other data: {data}, recorded {', '.join(record['data'].values())}") or False
+        return False, f"other data: {data}, recorded {', '.join(record['data'].values())}"
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "answer.json"
-        play(
-            runs.HERE.parent,
-            [
-                {
-                    "notebook": record["notebook"],
-                    "params": record["parameters"],
-                    "whole": True,
-                    "out": str(out),
-                }
-            ],
-            lambda _: None,
-            None,
-        )
+        play(ROOT, [{**task, "out": str(out)}], lambda file: None, errors=None)
         got = json.loads(out.read_text(encoding="utf-8"))
-    good, text = (
-        (False, f"cannot be tried ({got['error']})") if "error" in got else _verdict(record, others, got)
-    )
+    return (False, f"cannot be tried ({got['error']})") if "error" in got else _verdict(record, others, got)
+
+
+def reproduce(name: str) -> bool:
+    """Run a record again with the present code, say what came out, and return whether it is good."""
+    record, others = _named(name)
+    print(f"{record['name']}: {status(record)}; it took {record['cost']['wall_s']:.0f} s", flush=True)
+    good, text = _again(record, others)
     print(text)
     return good
 

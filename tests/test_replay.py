@@ -3,25 +3,27 @@
 import copy
 import json
 import shutil
+from pathlib import Path
 
 import pytest
 import replay as tool
 
 from papers_nb import cli, replay, runs
 from papers_nb.errors import UserError
+from papers_nb.parameters import check
 
 SMALL = {"data": "digits", "host": "er-ace", "norm": "bn-joint", "epochs": 1, "seed": 3}
 
 
 def task(folder, name, whole=True, **params):
     """What `play` takes."""
-    params = runs.check("adab2n/train", {**SMALL, **params})
+    params = check("adab2n/train", {**SMALL, **params})
     return {"notebook": "adab2n/train", "params": params, "whole": whole, "out": str(folder / f"{name}.json")}
 
 
 def answers(tasks):
     """What `play` found."""
-    return {t["out"].rpartition("/")[2][:-5]: json.loads(open(t["out"]).read()) for t in tasks}
+    return {Path(t["out"]).stem: json.loads(Path(t["out"]).read_text()) for t in tasks}
 
 
 @pytest.fixture(scope="module")
@@ -34,7 +36,7 @@ def played(tmp_path_factory):
         task(folder, "again"),
         task(folder, "begun", whole=False),
     ]
-    replay.play(runs.HERE.parent, [*tasks, task(folder, "broken", data="cifar10", tasks=3)])
+    replay.play(replay.ROOT, [*tasks, task(folder, "broken", data="cifar10", tasks=3)])
     return answers([*tasks, task(folder, "broken")])
 
 
@@ -42,7 +44,9 @@ def played(tmp_path_factory):
 def unmasked(tmp_path_factory):
     """The same run, by a copy of the library whose ER-ACE does not mask old classes."""
     folder = tmp_path_factory.mktemp("unmasked")
-    shutil.copytree(runs.HERE, folder / "papers_nb", ignore=shutil.ignore_patterns("nbs", "__pycache__"))
+    shutil.copytree(
+        replay.ROOT / "papers_nb", folder / "papers_nb", ignore=shutil.ignore_patterns("nbs", "__pycache__")
+    )
     shutil.copytree(runs.NOTEBOOKS, folder / "nbs")
     hosts = folder / "papers_nb/adab2n/hosts.py"
     text = hosts.read_text(encoding="utf-8")
@@ -161,8 +165,10 @@ def desk(tmp_path, monkeypatch):
         asked.extend([root] * len(tasks))
         for t in tasks:
             rows = [{"step": i, "loss": v} for i, v in enumerate(record["first_losses"])]
-            open(t["out"], "w").write(json.dumps({"rows": rows, "record": record, "net": "0", "files": {}}))
-            done(tool.Path(t["out"]))
+            answer = {"rows": rows, "record": record, "net": "0", "files": {}}
+            part = Path(t["out"] + ".part")
+            part.write_text(json.dumps(answer))
+            done(part.rename(t["out"]))
 
     (tmp_path / "adab2n").mkdir()
     monkeypatch.setattr(runs, "NOTEBOOKS", tmp_path)
