@@ -1,4 +1,5 @@
 """A training that is killed in one process, and goes on from what it had saved."""
+
 import copy
 
 from papers_nb.core.train import Stepper
@@ -9,7 +10,7 @@ class Killed(Exception):
 
 
 class Breaking(Stepper):
-    """Breaks off before step `stop` and keeps what a checkpoint would hold; made with `saved`, it goes on from there."""
+    """Breaks off before step `stop` and keeps what a checkpoint would hold; with `saved` it goes on from there."""
 
     def __init__(self, stop=None, saved=None):
         super().__init__(0)
@@ -24,7 +25,13 @@ class Breaking(Stepper):
             if self.saved and step < self.saved["step"]:
                 continue
             if step == self.stop:
-                self.saved = copy.deepcopy({"step": step, "metrics": self.metrics, "state": {k: v.state_dict() for k, v in state.items()}})
+                self.saved = copy.deepcopy(
+                    {
+                        "step": step,
+                        "metrics": self.metrics,
+                        "state": {k: v.state_dict() for k, v in state.items()},
+                    }
+                )
                 raise Killed
             yield step
         self.state = {k: copy.deepcopy(v.state_dict()) for k, v in state.items()}

@@ -315,7 +315,7 @@ def second_processor():
         "MKL_CBWR": "COMPATIBLE",
         "ONEDNN_MAX_CPU_ISA": "SSE41",
         "NPY_DISABLE_CPU_FEATURES": " ".join(extensions.get("found", [])),
-        "OPENBLAS_CORETYPE": "Prescott",
+        "OPENBLAS_CORETYPE": "Nehalem",
     }
 
 
