@@ -623,7 +623,8 @@ def _shell():
 def _source(frame):
     """The source of the function that runs in a frame."""
     try:
-        return inspect.cleandoc("\n" + inspect.getsource(frame))
+        source = inspect.cleandoc("\n" + inspect.getsource(frame))
+        return f"{source}\n{frame.f_code.co_name}()"
     except (OSError, TypeError):
         raise UserError(
             f"the source of {frame.f_code.co_name} cannot be read, so a run could not be told from another: "

@@ -230,12 +230,15 @@ except UserError as e: print(str(e)[:60])
 #| exports
 class Hashing:
     "A file to write to that knows the SHA-256 of what was written."
-    def __init__(self, file): self.file, self.sha = file, hashlib.sha256()
+    def __init__(self, file): self.file, self.sha, self.error = file, hashlib.sha256(), None
 
     def write(self, data)->int: # bytes written
         "Write and hash."
         self.sha.update(data)
-        return self.file.write(data)
+        try: return self.file.write(data)
+        except OSError as e:
+            self.error = e # torch reports a full disk as something else
+            raise
 
     def flush(self):
         "Hand over what is buffered."
@@ -267,7 +270,9 @@ class Checkpoint:
         def write(tmp):
             "Fill a temporary file; its hash is part of the name that it gets."
             with open(tmp, 'wb') as f:
-                torch.save(dict(step=step, state=state, meta=meta), hashing := Hashing(f))
+                hashing, whole = Hashing(f), dict(step=step, state=state, meta=meta)
+                try: torch.save(whole, hashing)
+                except RuntimeError as e: raise hashing.error or e from None
             return self.folder/f'{step:09d}-{hashing.sha.hexdigest()[:16]}.pt'
         write_whole(self.folder/f'{step:09d}.pt', write)
         for old in [*self.files()[:-self.keep], *self.folder.glob('.*.pt.*')]: old.unlink()
