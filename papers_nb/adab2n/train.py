@@ -46,7 +46,7 @@ def fit(
     stream: Stream,    # which rows each step sees
     memory: Reservoir, # filled on the way
     *,
-    host: str='derpp',    # a key of HOSTS
+    host: str,            # a key of HOSTS
     joint: bool=True,     # one forward over new and old images, or one a batch
     lr: float=.03,        # of plain SGD
     penalty: float=.1,    # weight λ of the regulariser
