@@ -9,6 +9,7 @@ its first evaluation. The outcome goes into nbs/PAPER/replays.csv as it comes; w
 import hashlib
 import io
 import json
+import os
 import subprocess
 import sys
 import tarfile
@@ -28,12 +29,15 @@ COLUMNS = ("record", "code", "present", "instructions", "steps", "outcome", "fil
 
 
 def instructions() -> str:
-    """What this machine computes with: the kernels of torch, and those of numpy's BLAS."""
+    """What this machine computes with: the kernels of torch and of numpy's BLAS, and what the others may use."""
     import torch
     from threadpoolctl import threadpool_info
 
     cores = {i["architecture"] for i in threadpool_info() if i.get("internal_api") == "openblas"}
-    return f"{torch.backends.cpu.get_cpu_capability()} {'/'.join(sorted(cores))}".strip()
+    told = [
+        f"{k}={os.environ[k]}" for k in ("ONEDNN_MAX_CPU_ISA", "MKL_ENABLE_INSTRUCTIONS") if k in os.environ
+    ]
+    return " ".join([torch.backends.cpu.get_cpu_capability(), *sorted(cores), *told])
 
 
 def checkout(commit: str, folder: Path) -> Path | None:
