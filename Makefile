@@ -1,21 +1,45 @@
-# make demo · make test · make docs · make bench · make replay · make page P=adab2n/layer · make refresh
+# make demo · make lab · make test · make docs · make bench · make replay · make page P=adab2n/layer · make refresh
 # A CPU-only torch on Linux: PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make demo
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo test docs bench replay page refresh sync
+.PHONY: demo lab test test-wheel test-pages test-rest docs bench replay page refresh sync
 
-.venv/ready: pyproject.toml constraints.txt
+# What running needs, and what editing and testing need beside it.
+.venv/bin/python:
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "papers_nb needs Python 3.11 or newer: make PYTHON=python3.12 ...")'
 	$(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+
+.venv/run: pyproject.toml constraints.txt | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[run]'
 	touch $@
 
-demo: .venv/ready
+.venv/ready: pyproject.toml constraints.txt | .venv/bin/python
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt -e '.[dev]'
+	touch $@ .venv/run
+
+demo: .venv/run
 	$(BIN)/papers_nb grid adab2n/train --grid 'norm=bn-separate,bn-joint,adab2n;seed=0,1' --workers 2 --html
 
+lab: .venv/ready
+	$(BIN)/jupyter lab --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/nbs
+
+# The three parts run two at a time, since each waits a good deal: for pip, for kernels, for subprocesses.
+WHEEL := tests/test_package.py
+PAGES := tests/test_pages.py tests/core
+
 test: .venv/ready
-	$(BIN)/python -m pytest --durations=10
+	$(MAKE) -k -j2 $(if $(filter output-sync,$(.FEATURES)),-Otarget) test-wheel test-pages test-rest
+
+test-wheel test-pages test-rest: PYTEST = $(BIN)/python -m pytest -rs --durations=10
+test-wheel: .venv/ready
+	$(PYTEST) $(WHEEL)
+
+test-pages: .venv/ready
+	$(PYTEST) $(PAGES)
+
+test-rest: .venv/ready
+	$(PYTEST) $(addprefix --ignore=,$(WHEEL) $(PAGES))
 
 docs: .venv/ready
 	$(BIN)/python tests/site/check.py

@@ -69,7 +69,7 @@ def _tell(args, tasks, codes):
     print(f"\n{summary(records)}" if records else "\nno run is done")
     print(f"\nexecuted notebooks, logs and records lie in the folders of {tasks[0].folder.parent}")
     if args.html and done and (source := done[0].folder / "run.ipynb").exists():
-        page = need("nbconvert", "dev").HTMLExporter(exclude_raw=True).from_filename(str(source))[0]
+        page = need("nbconvert", "run").HTMLExporter(exclude_raw=True).from_filename(str(source))[0]
         source.with_suffix(".html").write_text(page, encoding="utf-8")
         print(f"one of them as HTML: {source.with_suffix('.html')}")
     if left := len(tasks) - len(done):

@@ -10,7 +10,7 @@ class Killed(Exception):
 
 
 class Breaking(Stepper):
-    """Breaks off before step `stop` and keeps what a checkpoint would hold; with `saved` it goes on from there."""
+    """Breaks off before step `stop` and keeps what a checkpoint would hold; `saved` goes on from there."""
 
     def __init__(self, stop=None, saved=None):
         super().__init__(0)

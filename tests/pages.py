@@ -65,17 +65,6 @@ def exports(root=ROOT):
     return found
 
 
-def records(paper, root=ROOT):
-    """Keep the finished runs at hand as the records that the site quotes."""
-    from papers_nb import runs
-
-    for file in runs.root().glob(f"{paper}-*/*/record.json"):
-        if json.loads(file.read_text())["status"] == "done":
-            to = root / "nbs" / paper / "records" / f"{file.parent.name}.json"
-            to.parent.mkdir(exist_ok=True)
-            shutil.copy(file, to)
-
-
 def twin(page, root=ROOT):
     """The text twin of a page."""
     return (root / "nbs" / "_text" / page.relative_to(root / "nbs")).with_suffix(".py")
@@ -377,7 +366,9 @@ def main():
     if args.what == "sync":
         sync()
     elif args.what == "records":
-        records(args.name)
+        from papers_nb import runs
+
+        print(runs.keep(args.name), "records")
     elif args.what == "bench":
         for p in sources():
             if p.name.startswith("5"):
