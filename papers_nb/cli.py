@@ -124,10 +124,10 @@ def do_claims(args):
 
 def do_fetch(args):
     """Fill the cache with a data set."""
-    from papers_nb.core import images
+    from papers_nb.core.files import find
 
-    card, files = images.card(args.dataset), images.fetch(args.dataset)
-    print("\n".join(map(str, files)) or f"{card.title} comes with scikit-learn; nothing to fetch")
+    found = find("", args.dataset)
+    print("\n".join(map(str, found.fetch())) or f"{found.card.title} {found.card.obtain}; nothing to fetch")
 
 
 def do_reproduce(args):

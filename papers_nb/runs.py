@@ -49,14 +49,7 @@ def root() -> Path:
 
 def checksum(notebook: str, params: dict[str, Any]) -> str:
     """What a run stores as the identity of its data."""
-    import importlib
-
-    from papers_nb.core import images
-
-    names = (notebook, f"{notebook.split('/')[0]}/data")
-    modules = (importlib.import_module(f"papers_nb.{n}".replace("/", ".")) for n in names)
-    owner = images if params["data"] in images.CARDS else next(m for m in modules if hasattr(m, "checksum"))
-    return owner.checksum(params["data"])
+    return files.find(notebook, params["data"]).checksum()
 
 
 def ask(notebook: str, params: dict[str, Any], sums: dict | None = None) -> dict:

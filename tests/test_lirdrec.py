@@ -568,13 +568,13 @@ def test_a_picture_that_is_none_is_named(tmp_path, monkeypatch):
     (tmp_path / "baby").mkdir()
     folder = item_folder(tmp_path / "baby", ["0,Cup,,,,a.png", "1,Plate,,,,b.png"])
     with pytest.raises(UserError, match=r"b\.png does not exist"):
-        features.checksum("baby")
+        features.SETS["baby"].checksum()
     (folder / "b.png").write_bytes(b"no picture")
-    before = features.checksum("baby")
+    before = features.SETS["baby"].checksum()
     with pytest.raises(UserError, match=r"b\.png cannot be read as a picture"):
-        features.load_items("baby")[1].image()
+        features.SETS["baby"].load()[1].image()
     (folder / "b.png").write_bytes(b"another")
-    assert features.checksum("baby") != before
+    assert features.SETS["baby"].checksum() != before
 
 
 def test_describing_goes_on_where_it_was_killed_and_asks_nothing_twice():

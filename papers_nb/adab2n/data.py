@@ -16,7 +16,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from ..core.images import card, crop_flip, normalize, tensors
+from ..core.images import SETS, crop_flip, normalize, tensors
 from ..core.train import generator
 from ..errors import UserError
 
@@ -25,13 +25,16 @@ def class_order(
     classes: int, # how many
     seed: int,    # 0 keeps the order
 )->np.ndarray: # new label of each class
-    "The label that each class gets, so that tasks are consecutive labels. Source: official code, `run.py`."
-    return np.arange(classes) if seed == 0 else np.random.default_rng(42 + seed).permutation(classes)
+    """The label that each class gets, so that tasks are consecutive labels.
+
+    Source: official code, `run.py`."""
+    if seed == 0: return np.arange(classes)
+    return np.random.default_rng(42 + seed).permutation(classes)
 
 # %% ../../nbs/adab2n/20_data.ipynb #b03d9160
 @dataclass
 class Tasks:
-    "A labelled image set cut into tasks of consecutive labels; images are bytes on the device."
+    "A labelled image set cut into tasks of consecutive labels; bytes on the device."
     name: str      # the data set
     x: Tensor      # training images, uint8 (N, C, H, W)
     y: Tensor      # their labels after `class_order`, int64 (N,)
@@ -50,17 +53,20 @@ class Tasks:
         return y//self.per_task
 
 def split(
-    name: str,            # digits, cifar10, cifar100, miniimagenet
+    data: str,            # name of an image set, digits for instance
     tasks: int = 5,       # T, a divisor of the number of classes
     seed: int = 0,        # class order
     device: str = 'cpu',  # where the images go
 )->Tasks:
-    "Load a data set and cut it into tasks; raises `UserError` if the classes do not divide."
-    classes = card(name).classes
-    if tasks < 1 or classes % tasks: raise UserError(f'tasks={tasks}: {name} has {classes} classes, which must divide into tasks')
+    "Load a set and cut it into tasks; raises `UserError` if the classes do not divide."
+    classes = SETS[data].classes
+    if tasks < 1 or classes % tasks:
+        raise UserError(f'tasks={tasks}: {data} has {classes} classes, '
+                        'which must divide into tasks')
     order = torch.from_numpy(class_order(classes, seed)).to(device)
-    (x, y), (x_test, y_test) = (tensors(name, s, device) for s in ('train', 'test'))
-    return Tasks(name, x, order[y], x_test, order[y_test], tasks, classes)
+    x, y = tensors(data, 'train', device)
+    x_test, y_test = tensors(data, 'test', device)
+    return Tasks(data, x, order[y], x_test, order[y_test], tasks, classes)
 
 # %% ../../nbs/adab2n/20_data.ipynb #5f01a08e
 class Stream:
@@ -75,13 +81,16 @@ class Stream:
         self.rows = [(task == t).nonzero().flatten() for t in range(tasks)]
         self.batch, self.epochs, self.seed = batch, epochs, seed
         self.per_epoch = [len(r)//batch for r in self.rows]
-        if 0 in self.per_epoch: raise UserError(f'batch={batch}: task {self.per_epoch.index(0)} has only {len(self.rows[self.per_epoch.index(0)])} images')
+        if 0 in self.per_epoch:
+            t = self.per_epoch.index(0)
+            n = len(self.rows[t])
+            raise UserError(f'batch={batch}: task {t} has only {n} images')
         self.ends = list(accumulate(n*epochs for n in self.per_epoch))
 
     def __len__(self)->int: return self.ends[-1]
 
     def at(self, step: int)->tuple[int, int, int]:
-        "Task, epoch inside the task, and batch inside the epoch of a step, each from 0."
+        "Task, epoch inside the task, batch inside the epoch of a step, each from 0."
         t = bisect_right(self.ends, step)
         return t, *divmod(step - (self.ends[t-1] if t else 0), self.per_epoch[t])
 
@@ -92,14 +101,18 @@ class Stream:
     def __getitem__(self, step: int)->Tensor:
         "The rows of the training set that a step sees, (batch,)."
         t, epoch, i = self.at(step)
-        order = torch.randperm(len(self.rows[t]), generator=generator(self.seed, 'order', t*self.epochs + epoch))
-        return self.rows[t][order[i*self.batch:(i+1)*self.batch].to(self.rows[t].device)]
+        rows, draws = self.rows[t], generator(self.seed, 'order', t*self.epochs + epoch)
+        order = torch.randperm(len(rows), generator=draws)
+        return rows[order[i*self.batch:(i+1)*self.batch].to(rows.device)]
 
 # %% ../../nbs/adab2n/20_data.ipynb #7ba42df0
 def inputs(
     x: Tensor,           # images uint8 (N, C, H, W)
-    name: str,           # the data set, for its mean and deviation
+    data: str,           # name of the set, for its mean and deviation
     augment: torch.Generator|None=None, # crop and mirror with these draws
 )->Tensor: # float32 (N, C, H, W)
-    "Augment (pad 4 pixels, or an eighth of a small side; crop; mirror) and normalise a batch. Source: official code, `datasets/`."
-    return normalize(x if augment is None else crop_flip(x, min(4, x.shape[-1]//8), augment), name)
+    """Augment (pad 4 pixels, or an eighth of a small side; crop; mirror) and normalise.
+
+    Source: official code, `datasets/`."""
+    if augment is not None: x = crop_flip(x, min(4, x.shape[-1]//8), augment)
+    return normalize(x, data)

@@ -15,14 +15,16 @@
 
 # %%
 #| export
-import hashlib, io, zipfile, zlib
+import hashlib, io
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 
 import numpy as np
 
-from papers_nb.core.files import cache, members, npy, unpickle, write_atomically
+from papers_nb.core.files import Card, DataSet, cache, download, members, npy, npz
+from papers_nb.core.files import once, supplied, unpickle, write_atomically
 from papers_nb.errors import UserError, need
 
 # %%
@@ -30,6 +32,7 @@ from papers_nb.errors import UserError, need
 import os, tempfile
 from IPython.display import Markdown
 from papers_nb.core.checks import raises
+from papers_nb.core.files import card_table, file_table
 
 
 # %% [markdown]
@@ -45,9 +48,10 @@ from papers_nb.core.checks import raises
 def content(
     x: np.ndarray,  # images, first axis counts them
     y: np.ndarray,  # label of each image, a byte
-)->tuple[np.ndarray, str]: # the order that sorts them, and the checksum of the sorted set
-    "Order and SHA-256 of a labelled set, the same for every order it comes in. Source: ours."
-    keys = [hashlib.sha256(np.ascontiguousarray(image).tobytes()).digest() + bytes([label]) for image, label in zip(x, y)]
+)->tuple[np.ndarray, str]: # order that sorts them, checksum of the sorted set
+    "Order and SHA-256 of a labelled set, whatever order it comes in. Source: ours."
+    sha = lambda image: hashlib.sha256(np.ascontiguousarray(image).tobytes()).digest()
+    keys = [sha(image) + bytes([label]) for image, label in zip(x, y)]
     order = np.array(sorted(range(len(keys)), key=keys.__getitem__), dtype=np.int64)
     return order, hashlib.sha256(b''.join(keys[i] for i in order)).hexdigest()
 
@@ -56,7 +60,8 @@ def content(
 # Three tiny images, and the same three in another order:
 
 # %%
-x, y = np.arange(12, dtype=np.uint8).reshape(3, 2, 2), np.array([5, 6, 7], dtype=np.uint8)
+x = np.arange(12, dtype=np.uint8).reshape(3, 2, 2)
+y = np.array([5, 6, 7], dtype=np.uint8)
 content(x, y)[1] == content(x[::-1], y[::-1])[1]
 
 # %% [markdown]
@@ -67,187 +72,285 @@ content(x, y)[1] == content(x, y[[1, 0, 2]])[1]
 
 
 # %% [markdown]
-# ## The cards
+# ## A kind of data set
 #
-# A card says how a user obtains a set, under what terms, how large it is, and what its content must hash to. Reading one needs no torch and no download.
+# What a training computes with stands in the set itself: the shape of an image, the number of classes, the scale of a pixel, mean and deviation of each channel. `fetch` brings the files, `read` makes arrays of them, and `load` verifies what came out.
 
 # %%
 #| exports
-@dataclass(frozen=True)
-class Card:
-    "What must be known of a data set before it is used."
-    title: str                       # name in sentences
-    shape: tuple[int, int, int]      # height, width, channels of an image
-    classes: int                     # number of labels
-    mean: tuple[float, ...]          # of each channel, in units of `scale`
-    std: tuple[float, ...]           # likewise
-    sums: dict[str, str]             # split → checksum as `content` computes it; empty if the set comes from the user
-    sizes: dict[str, int]            # split → number of images; empty if the set comes from the user
-    licence: str                     # terms of use
-    cite: str                        # whom to cite
-    url: str = ''                    # official address of the archive; '' if it comes with a package or from the user
-    md5: str = ''                    # of the archive
-    bytes: int = 0                   # of the archive
-    scale: float = 255.              # largest pixel value
-    parts: dict[str, list[str]] = field(default_factory=dict) # split → members of the archive, or files of the user
+SPLITS = 'train', 'test'
 
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Images(DataSet):
+    "A labelled image set in two splits. Source: ours."
+    shape: tuple[int, int, int]  # height, width, channels of an image
+    classes: int                 # number of labels
+    mean: tuple[float, ...]      # of each channel, in units of `scale`
+    std: tuple[float, ...]       # likewise
+    scale: float = 255.          # largest pixel value
+    read: Callable               # set, split and its files → arrays x, y, other labels
+    sums: dict[str, str] = field(default_factory=dict) # split → checksum, where known
+
+    def arrays(self,
+        split: str, # train or test
+    )->dict[str, np.ndarray]: # x uint8 (N, H, W, C), y uint8 (N,), perhaps other labels
+        "What the files of a split hold, in their order; fetched first."
+        return self.read(self, split, *(f for f in self.fetch() if split in f.stem))
+
+    def load(self,
+        split: str,      # train or test
+        labels: str='y', # which labels; CIFAR-100 also has y_coarse
+    )->tuple[np.ndarray, np.ndarray]: # (N, H, W, C) and (N,), in order of `content`
+        """One split, verified; fetched if it is not in the cache.
+
+        Raises `UserError` if the content is not what it has to be."""
+        title = self.card.title
+        if split not in SPLITS:
+            splits = ', '.join(SPLITS)
+            raise UserError(f'split {split!r} of {title}: there are {splits}')
+        arrays = self.arrays(split)
+        order, found = content(arrays['x'], arrays['y'])
+        known = self.sums.get(split, found)
+        if found != known:
+            where = ', '.join(str(f) for f in self.fetch() if split in f.stem)
+            raise UserError(f'{where} does not hold {title} {split} (checksum '
+                            f'{found[:8]}, expected {known[:8]}); '
+                            'delete it to fetch the set again')
+        if labels not in arrays:
+            others = ', '.join(k for k in arrays if k != 'x')
+            raise UserError(f'{title} has no labels {labels!r}; there are {others}')
+        return arrays['x'][order], arrays[labels][order]
+
+    def checksum(self)->str: # one hash for all splits
+        "What a run stores as the identity of its data; computed where none is known."
+        sums = self.sums or _sums(self, tuple(map(_state, self.fetch())))
+        return hashlib.sha256(''.join(sums.values()).encode()).hexdigest()[:16]
+
+def _state(file):
+    "What changes with a file."
+    stat = file.stat()
+    return file, stat.st_size, stat.st_mtime_ns
+
+@lru_cache
+def _sums(images, state):
+    "Checksums of what the user supplied, computed once for each state of the files."
+    made = {split: images.arrays(split) for split in SPLITS}
+    return {split: content(a['x'], a['y'])[1] for split, a in made.items()}
+
+
+# %% [markdown]
+# ## Digits
+#
+# They come with scikit-learn, 1,797 of them and no official split. Ours takes a random seventy percent of each class for training.
+
+# %%
+#| exports
+def digits(
+    images,     # the set
+    split: str, # train or test
+)->dict[str, np.ndarray]:
+    "The optical digits, 70/30 in each class by `default_rng(0)`. Source: ours."
+    bunch, rng = need('sklearn.datasets', 'run').load_digits(), np.random.default_rng(0)
+    x, y = bunch.images.astype(np.uint8)[..., None], bunch.target.astype(np.uint8)
+    shuffled = [rng.permutation(np.flatnonzero(y == c)) for c in range(10)]
+    cut = lambda i: i[:int(.7*len(i))] if split == 'train' else i[int(.7*len(i)):]
+    picked = np.concatenate([cut(i) for i in shuffled])
+    return {'x': x[picked], 'y': y[picked]}
+
+
+# %% [markdown]
+# ## CIFAR
+#
+# The official archives are turned once into `cifar10_train.npz` and so on: arrays `x` (bytes, `(N, H, W, C)`) and `y`, and for CIFAR-100 `y_coarse`, the twenty groups of classes.
+
+# %%
+#| exports
+def cifar(
+    name: str,   # of the files in the cache
+    title: str,  # of the set
+    url: str,    # official address of the archive
+    md5: str,    # of the archive
+    parts: dict[str, list[str]], # split → members of the archive
+)->list[Path]:   # one file a split
+    """Download, verify and unpack an official archive unless its arrays are there.
+
+    Raises `UserError` saying what to do by hand. Source: CIFAR's own format."""
+    files = [cache()/f'{name}_{split}.npz' for split in parts]
+    def make():
+        archive = download(url, title, md5)
+        found = members(archive)
+        for file, names in zip(files, parts.values()):
+            if missing := [n for n in names if n not in found]:
+                raise UserError(f'{archive} holds no {missing[0]}; '
+                                'delete it and fetch it again')
+            arrays = _batches([unpickle(found[n]) for n in names])
+            np.savez(buffer := io.BytesIO(), **arrays)
+            write_atomically(file, buffer.getvalue())
+    return once(files, make)
+
+def _batches(batches):
+    "Images and labels from the dicts of an archive, one after the other."
+    join = lambda key: np.concatenate([b[key] for b in batches])
+    fine = b'labels' if b'labels' in batches[0] else b'fine_labels'
+    x = join(b'data').reshape(-1, 3, 32, 32).transpose(0, 2, 3, 1)
+    arrays = {'x': x, 'y': join(fine).astype(np.uint8)}
+    if b'coarse_labels' in batches[0]:
+        arrays['y_coarse'] = join(b'coarse_labels').astype(np.uint8)
+    return arrays
+
+def stored(
+    images,      # the set
+    split: str,  # train or test
+    file: Path,  # in the cache
+)->dict[str, np.ndarray]:
+    "The arrays that `cifar` stored; raises `UserError` saying what to delete."
+    try: arrays = npz(file)
+    except UserError as e:
+        raise UserError(f'{file} cannot be read ({e}); '
+                        'delete it to fetch the set again') from None
+    if not {'x', 'y'} <= arrays.keys() or arrays['x'].shape[1:] != images.shape:
+        raise UserError(f'{file} does not hold images x of shape {images.shape} and '
+                        'labels y; delete it to fetch the set again')
+    return arrays
+
+
+# %% [markdown]
+# ## A set that only you have
+#
+# The pictures of Mini-ImageNet are ImageNet's and may not be passed on. Whoever has them puts four files, as the official code of AdaB²N reads them, into the folder `miniimagenet` of the cache (a link will do): images `(N, 84, 84, 3)` as bytes or as numbers from 0 to 1, labels from 0 to 99, about 500 and 100 a class. There is no checksum to hold them against; instead the checksum of what lies there becomes a part of every run's name.
+
+# %%
+#| exports
+def pictures(
+    images,       # the set
+    split: str,   # train or test
+    x_file: Path, # images, .npy
+    y_file: Path, # labels, .npy
+)->dict[str, np.ndarray]:
+    "Images as bytes, and labels, from files of the user; others raise `UserError`."
+    x, y, last = npy(x_file), npy(y_file), images.classes - 1
+    whole = f'whole numbers from 0 to {last} are expected'
+    shape = ', '.join(map(str, images.shape))
+    if x.dtype != np.uint8 and x.dtype.kind != 'f':
+        raise UserError(f'{x_file} holds {x.dtype}; bytes, or numbers from 0 to 1, '
+                        'are expected')
+    if y.dtype.kind not in 'iu':
+        raise UserError(f'{y_file} holds {y.dtype}; {whole}')
+    if x.shape[1:] != images.shape or not len(x):
+        raise UserError(f'{x_file} holds an array of shape {x.shape}; '
+                        f'images of shape (N, {shape}) are expected')
+    if y.shape != (len(x),):
+        raise UserError(f'{y_file} holds an array of shape {y.shape}; '
+                        f'one label for each of {len(x)} images is expected')
+    if y.min() < 0 or y.max() > last:
+        found = f'{y.dtype} from {y.min()} to {y.max()}'
+        raise UserError(f'{y_file} holds {found}; {whole}')
+    parts = [_as_bytes(x[i:i + 1000], x_file) for i in range(0, len(x), 1000)]
+    return {'x': np.concatenate(parts), 'y': y.astype(np.uint8)}
+
+def _as_bytes(x, file):
+    "Images as bytes, from bytes or from numbers between 0 and 1."
+    if x.dtype == np.uint8: return np.asarray(x)
+    if not ((x >= 0) & (x <= 1)).all():
+        raise UserError(f'{file} holds {x.dtype} from {x.min()} to {x.max()}; '
+                        'bytes, or numbers from 0 to 1, are expected')
+    return np.rint(255*x).astype(np.uint8)
+
+
+# %% [markdown]
+# ## By name
+#
+# A new set is one more entry. Its card is for people; nothing is computed from it.
 
 # %%
 #| exports
 CIFAR = 'No formal licence; free for research. The authors ask for the citation.'
-KRIZHEVSKY = 'A. Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009'
-CARDS = {
-    'digits': Card('Optical digits (UCI)', (8, 8, 1), 10, (.3054,), (.3761,), scale=16.,
-        sums={'train': '36996fec7a33393eebd3eecdae47d30b45cbc669654df7ef3a708cf6319fb7ce', 'test': '4c5c65637a6d6df524441d18ef482790a74332a6635cc070dde8a9e46324fab3'}, sizes={'train': 1252, 'test': 545},
-        licence='CC BY 4.0', cite='E. Alpaydin and C. Kaynak, Optical Recognition of Handwritten Digits, UCI 1998; as shipped by scikit-learn'),
-    'cifar10': Card('CIFAR-10', (32, 32, 3), 10, (.4914, .4822, .4465), (.2470, .2435, .2615), licence=CIFAR, cite=KRIZHEVSKY,
-        sums={'train': '82fb45c778383c932698f6014846eb97f11bdc4442e0946e98d22cd01c54e4ae', 'test': '1b04d3429fedbbe10d7f49e7b0e05dbc88ced3c8667b55585d11660d96ca3dc6'}, sizes={'train': 50000, 'test': 10000},
-        url='https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz', md5='c58f30108f718f92721af3b95e74349a', bytes=170_498_071,
-        parts={'train': [f'cifar-10-batches-py/data_batch_{i}' for i in range(1, 6)], 'test': ['cifar-10-batches-py/test_batch']}),
-    'cifar100': Card('CIFAR-100', (32, 32, 3), 100, (.5071, .4867, .4408), (.2675, .2565, .2761), licence=CIFAR, cite=KRIZHEVSKY,
-        sums={'train': '0fe9f36ba227a562f8fde7e2086e850730fe6c01bc58830ee6075584714a9bef', 'test': '52a89353ffbf7dbafeb428c17bc12bb383df2755c2509e80e24b7a3f68ae772e'}, sizes={'train': 50000, 'test': 10000},
-        url='https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz', md5='eb9058c3a382ffc7106e4002c42a8d85', bytes=169_001_437,
-        parts={'train': ['cifar-100-python/train'], 'test': ['cifar-100-python/test']}),
-    'miniimagenet': Card('Mini-ImageNet', (84, 84, 3), 100, (.47313006, .44905752, .40378186), (.27292014, .26559181, .27953038), sums={}, sizes={},
-        licence='ImageNet terms: research only, no redistribution', cite='O. Vinyals et al., Matching Networks for One Shot Learning, NeurIPS 2016',
-        parts={split: [f'{split}_x.npy', f'{split}_y.npy'] for split in ('train', 'test')})}
+TINY = 'A. Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009'
+IMAGENET = 'ImageNet terms: research only, no redistribution'
+SETS = {
+    'digits': Images(
+        shape=(8, 8, 1), classes=10, read=digits,
+        mean=(.3054,), std=(.3761,), scale=16.,
+        sums={
+            'train': '36996fec7a33393eebd3eecdae47d30b45cbc669654df7ef3a708cf6319fb7ce',
+            'test': '4c5c65637a6d6df524441d18ef482790a74332a6635cc070dde8a9e46324fab3'},
+        card=Card(
+            title='Optical digits (UCI)', obtain='comes with scikit-learn',
+            licence='CC BY 4.0', size='1,252 + 545 images of 8×8×1',
+            cite='E. Alpaydin and C. Kaynak, Optical Recognition of Handwritten '
+                 'Digits, UCI 1998; as shipped by scikit-learn')),
+    'cifar10': Images(
+        shape=(32, 32, 3), classes=10, read=stored,
+        mean=(.4914, .4822, .4465), std=(.2470, .2435, .2615),
+        sums={
+            'train': '82fb45c778383c932698f6014846eb97f11bdc4442e0946e98d22cd01c54e4ae',
+            'test': '1b04d3429fedbbe10d7f49e7b0e05dbc88ced3c8667b55585d11660d96ca3dc6'},
+        fetch=partial(
+            cifar, 'cifar10', 'CIFAR-10', md5='c58f30108f718f92721af3b95e74349a',
+            url='https://www.cs.toronto.edu/~kriz/cifar-10-python.tar.gz',
+            parts={
+                'train': [f'cifar-10-batches-py/data_batch_{i}' for i in range(1, 6)],
+                'test': ['cifar-10-batches-py/test_batch']}),
+        card=Card(
+            title='CIFAR-10', licence=CIFAR, cite=TINY,
+            obtain='is downloaded from www.cs.toronto.edu/~kriz/cifar.html',
+            size='50,000 + 10,000 images of 32×32×3, archive of 170 MB',
+            files={'cifar10_train.npz, cifar10_test.npz':
+                   'x (N, 32, 32, 3), y (N,), uint8'})),
+    'cifar100': Images(
+        shape=(32, 32, 3), classes=100, read=stored,
+        mean=(.5071, .4867, .4408), std=(.2675, .2565, .2761),
+        sums={
+            'train': '0fe9f36ba227a562f8fde7e2086e850730fe6c01bc58830ee6075584714a9bef',
+            'test': '52a89353ffbf7dbafeb428c17bc12bb383df2755c2509e80e24b7a3f68ae772e'},
+        fetch=partial(
+            cifar, 'cifar100', 'CIFAR-100', md5='eb9058c3a382ffc7106e4002c42a8d85',
+            url='https://www.cs.toronto.edu/~kriz/cifar-100-python.tar.gz',
+            parts={'train': ['cifar-100-python/train'],
+                   'test': ['cifar-100-python/test']}),
+        card=Card(
+            title='CIFAR-100', licence=CIFAR, cite=TINY,
+            obtain='is downloaded from www.cs.toronto.edu/~kriz/cifar.html',
+            size='50,000 + 10,000 images of 32×32×3, archive of 169 MB',
+            files={'cifar100_train.npz, cifar100_test.npz':
+                   'x (N, 32, 32, 3), y (N,), y_coarse (N,), uint8'})),
+    'miniimagenet': Images(
+        shape=(84, 84, 3), classes=100, read=pictures,
+        mean=(.47313006, .44905752, .40378186), std=(.27292014, .26559181, .27953038),
+        fetch=partial(supplied, 'miniimagenet', 'Mini-ImageNet', IMAGENET,
+                      ['train_x.npy', 'train_y.npy', 'test_x.npy', 'test_y.npy']),
+        card=Card(
+            title='Mini-ImageNet', licence=IMAGENET, obtain='has to come from you',
+            cite='O. Vinyals et al., Matching Networks for One Shot Learning, 2016',
+            size='about 50,000 + 10,000 images of 84×84×3',
+            files={'miniimagenet/train_x.npy, test_x.npy':
+                   '(N, 84, 84, 3), bytes or numbers from 0 to 1',
+                   'miniimagenet/train_y.npy, test_y.npy':
+                   '(N,), whole numbers from 0 to 99'})),
+}
 
-def card(
-    name: str, # a data set
-)->Card:
-    "The card of a data set; raises `UserError` listing those that exist."
-    if name not in CARDS: raise UserError(f'no data set {name!r}; there are {", ".join(CARDS)}')
-    return CARDS[name]
-
-def checksum(
-    name: str, # a data set
-)->str: # one hash for all splits; from the card, or from the user's files
-    "What a run stores as the identity of its data. Source: ours."
-    sums = card(name).sums or _sums(name, tuple((f, f.stat().st_size, f.stat().st_mtime_ns) for f in fetch(name)))
-    return hashlib.sha256(''.join(sums.values()).encode()).hexdigest()[:16]
-
-@lru_cache
-def _sums(name, state):
-    "Checksums of what the user supplied, computed once for each state of the files."
-    return {split: content(*_supplied(name, split).values())[1] for split in card(name).parts}
+def load(
+    data: str,         # a data set
+    split: str,        # train or test
+    labels: str = 'y', # which labels; CIFAR-100 also has y_coarse
+)->tuple[np.ndarray, np.ndarray]: # uint8 (N, H, W, C) and (N,), in order of `content`
+    "One split of a set by name; raises `UserError` listing those that exist."
+    if data not in SETS:
+        raise UserError(f'no data set {data!r}; there are {", ".join(SETS)}')
+    return SETS[data].load(split, labels)
 
 
 # %%
 #| code-fold: true
 #| label: tbl-cards
-#| tbl-cap: The data sets that every paper can ask for.
-count = lambda c: f'{c.sizes["train"]:,} + {c.sizes["test"]:,}' if c.sizes else 'as you have them'
-rows = [f'| `{k}` | {c.title} | {count(c)} | {c.shape[0]}×{c.shape[1]}×{c.shape[2]} | '
-        + (f'[archive]({c.url}), {c.bytes/1e6:.0f} MB' if c.url else 'from you, below' if c.parts else 'with scikit-learn') + f' | {c.licence} |' for k, c in CARDS.items()]
-Markdown('\n'.join(['| name | set | train + test | image | obtained | terms |', '|---|---|---|---|---|---|', *rows]))
+#| tbl-cap: The image sets that every paper can ask for; every run stores the checksum.
+Markdown(card_table(SETS, {n: s.checksum() for n, s in SETS.items() if s.sums}))
 
 # %%
-raises(card, 'cifar11')
-
-
-# %% [markdown]
-# ## The cache
-#
-# Archives are turned once into `cifar10_train.npz` and so on: arrays `x` (bytes, `(N, H, W, C)`) and `y`, and for CIFAR-100 `y_coarse`, the twenty groups of classes.
-
-# %%
-#| exports
-def npz(name, split)->Path:
-    "The file in the cache that holds one split."
-    return cache()/f'{name}_{split}.npz'
-
-
-# %%
-npz('cifar10', 'train').name
-
-
-# %% [markdown]
-# Ninety runs may start at once on an empty cache. A lock lets one of them download; the others find the result.
-
-# %%
-#| exports
-def fetch(
-    name: str, # a data set
-)->list[Path]: # its files in the cache; none for a set that comes with a package
-    "Download, verify and unpack a data set unless it is there; raises `UserError` saying what to do by hand."
-    c = card(name)
-    if c.parts and not c.url: return _present(name, c)
-    files = [npz(name, split) for split in c.parts]
-    if all(f.exists() for f in files): return files
-    cache().mkdir(parents=True, exist_ok=True)
-    with need('filelock', 'run').FileLock(cache()/f'{name}.lock'):
-        if not all(f.exists() for f in files): _unpack_cifar(name, c, _download(c))
-    return files
-
-def _present(name, c):
-    "The files that the user put into the cache."
-    wanted = [cache()/name/f for files in c.parts.values() for f in files]
-    if missing := [f.name for f in wanted if not f.exists()]:
-        raise UserError(f'{c.title} has to come from you ({c.licence}): put {", ".join(f.name for f in wanted)} into {wanted[0].parent}; missing: {", ".join(missing)}')
-    return wanted
-
-def _download(c):
-    "The verified archive of a card, from the cache or from its official address."
-    pooch = need('pooch', 'run')
-    path = cache()/c.url.rsplit('/', 1)[1]
-    by_hand = f'{path.name} (md5 {c.md5}) from {c.url} into {cache()}'
-    if not path.exists():
-        try: pooch.retrieve(c.url, known_hash=f'md5:{c.md5}', fname=path.name, path=cache(), progressbar=True)
-        except ValueError as e: raise UserError(f'the download of {path.name} has the wrong checksum and was dropped; put {by_hand} by hand ({e})') from None
-        except OSError as e: raise UserError(f'cannot download {c.title} ({type(e).__name__}); put {by_hand} by hand') from None
-    if (md5 := pooch.file_hash(str(path), alg='md5')) != c.md5: raise UserError(f'{path} has the wrong checksum (md5 {md5}); delete it, or put {by_hand}')
-    return path
-
-def _unpack_cifar(name, c, archive):
-    "Turn an official CIFAR archive into one npz a split."
-    files = members(archive)
-    for split, parts in c.parts.items():
-        if missing := [p for p in parts if p not in files]: raise UserError(f'{archive} holds no {missing[0]}; delete it and fetch it again')
-        batches = [unpickle(files[p]) for p in parts]
-        x = np.concatenate([b[b'data'] for b in batches]).reshape(-1, c.shape[2], *c.shape[:2]).transpose(0, 2, 3, 1)
-        y = np.concatenate([b[b'labels'] if b'labels' in b else b[b'fine_labels'] for b in batches]).astype(np.uint8)
-        coarse = {'y_coarse': np.concatenate([b[b'coarse_labels'] for b in batches]).astype(np.uint8)} if b'coarse_labels' in batches[0] else {}
-        np.savez(buffer := io.BytesIO(), x=x, y=y, **coarse)
-        write_atomically(npz(name, split), buffer.getvalue())
-
-
-# %% [markdown]
-# ## Loading
-#
-# The digits come with scikit-learn, 1,797 of them and no official split. Ours takes a random seventy percent of each class for training.
-
-# %%
-#| exports
-def _digits(split):
-    "The optical digits, 70/30 in each class by `default_rng(0)`."
-    bunch, rng = need('sklearn.datasets', 'run').load_digits(), np.random.default_rng(0)
-    x, y = bunch.images.astype(np.uint8)[..., None], bunch.target.astype(np.uint8)
-    shuffled = [rng.permutation(np.flatnonzero(y == c)) for c in range(10)]
-    picked = np.concatenate([i[:int(.7*len(i))] if split == 'train' else i[int(.7*len(i)):] for i in shuffled])
-    return {'x': x[picked], 'y': y[picked]}
-
-def _npz(name, c, split):
-    "The arrays that `fetch` stored."
-    try: arrays = dict(np.load(npz(name, split)))
-    except (ValueError, OSError, EOFError, zipfile.BadZipFile, zlib.error) as e: raise UserError(f'{npz(name, split)} cannot be read ({e}); delete it to fetch the set again') from None
-    if not {'x', 'y'} <= arrays.keys() or arrays['x'].shape[1:] != c.shape: raise UserError(f'{npz(name, split)} does not hold images x of shape {c.shape} and labels y; delete it to fetch the set again')
-    return arrays
-
-def load(
-    name: str,         # a data set
-    split: str,        # train or test
-    labels: str = 'y', # which labels; CIFAR-100 also has y_coarse
-)->tuple[np.ndarray, np.ndarray]: # images uint8 (N, H, W, C) and labels uint8 (N,), in the order of `content`
-    "One split of a data set, verified; fetched if it is not in the cache. Raises `UserError` if its content is not what the card says."
-    c = card(name)
-    if split not in (splits := c.sums or c.parts): raise UserError(f'split {split!r} of {name}: there are {", ".join(splits)}')
-    fetch(name)
-    arrays = _digits(split) if not c.parts else _npz(name, c, split) if c.url else _supplied(name, split)
-    order, found = content(arrays['x'], arrays['y'])
-    if found != c.sums.get(split, found): raise UserError(f'{npz(name, split)} does not hold {c.title} {split} (checksum {found[:8]}, expected {c.sums[split][:8]}); delete it to fetch the set again')
-    if labels not in arrays: raise UserError(f'{name} has no labels {labels!r}; there are {", ".join(k for k in arrays if k != "x")}')
-    return arrays['x'][order], arrays[labels][order]
-
+#| code-fold: true
+#| label: tbl-files
+#| tbl-cap: What lies in the cache.
+Markdown(file_table(SETS))
 
 # %%
 x, y = load('digits', 'train')
@@ -259,39 +362,29 @@ x.shape, x.dtype, np.bincount(y)
 # %%
 x[0, ..., 0]
 
+# %% [markdown]
+# No other split, and no other set:
+
 # %%
-raises(load, 'digits', 'validation')
+raises(load, 'digits', 'validation'), raises(load, 'cifar11', 'train')
 
 
 # %% [markdown]
-# ## A set that only you have
-#
-# The pictures of Mini-ImageNet are ImageNet's and may not be passed on. Whoever has them puts four files, as the official code of AdaB²N reads them, into the folder `miniimagenet` of the cache (a link will do): images `(N, 84, 84, 3)` as bytes or as numbers from 0 to 1, labels from 0 to 99, about 500 and 100 a class. There is no checksum to hold them against; instead the checksum of what lies there becomes a part of every run's name.
+# What is said of a folder that is empty, of two pictures given as numbers from 0 to 1, and of one label too many:
 
 # %%
-#| exports
-def _supplied(name, split):
-    "Images as bytes and labels from the files of the user."
-    c, (images, labels) = card(name), (cache()/name/f for f in card(name).parts[split])
-    x, y = npy(images), npy(labels)
-    if x.dtype != np.uint8 and x.dtype.kind != 'f': raise UserError(f'{images} holds {x.dtype}; bytes, or numbers from 0 to 1, are expected')
-    if y.dtype.kind not in 'iu': raise UserError(f'{labels} holds {y.dtype}; whole numbers from 0 to {c.classes - 1} are expected')
-    if x.shape[1:] != c.shape or not len(x): raise UserError(f'{images} holds an array of shape {x.shape}; images of shape (N, {", ".join(map(str, c.shape))}) are expected')
-    if y.shape != (len(x),): raise UserError(f'{labels} holds an array of shape {y.shape}; one label for each of {len(x)} images is expected')
-    if y.min() < 0 or y.max() >= c.classes: raise UserError(f'{labels} holds {y.dtype} from {y.min()} to {y.max()}; whole numbers from 0 to {c.classes - 1} are expected')
-    return {'x': np.concatenate([_as_bytes(x[i:i + 1000], images) for i in range(0, len(x), 1000)]), 'y': y.astype(np.uint8)}
-
-def _as_bytes(x, file):
-    "Images as bytes, from bytes or from numbers between 0 and 1."
-    if x.dtype == np.uint8: return np.asarray(x)
-    if not ((x >= 0) & (x <= 1)).all(): raise UserError(f'{file} holds {x.dtype} from {x.min()} to {x.max()}; bytes, or numbers from 0 to 1, are expected')
-    return np.rint(255*x).astype(np.uint8)
-
-
-# %%
+#| code-fold: true
 def put(split, x, y):
     "Save the two files of a split as a user would."
-    for kind, array in (('x', x), ('y', y)): np.save(cache()/'miniimagenet'/f'{split}_{kind}.npy', array)
+    for kind, array in (('x', x), ('y', y)):
+        np.save(cache()/'miniimagenet'/f'{split}_{kind}.npy', array)
+
+def two_pictures(labels):
+    "Put two pictures with some labels there and load them."
+    put('train', np.linspace(0, 1, 2*84*84*3).reshape(2, 84, 84, 3), np.array(labels))
+    put('test', np.zeros((1, 84, 84, 3), np.uint8), np.array([99]))
+    x, y = load('miniimagenet', 'train')
+    return x.dtype, x.min(), x.max(), y
 
 def in_an_empty_cache(f):
     "Call a function while the cache is a new folder, and name that folder no further."
@@ -304,21 +397,9 @@ def in_an_empty_cache(f):
             del os.environ['PAPERS_NB_CACHE']
             if before is not None: os.environ['PAPERS_NB_CACHE'] = before
 
-in_an_empty_cache(lambda: raises(load, 'miniimagenet', 'train'))
-
-
-# %% [markdown]
-# Two pictures, as numbers from 0 to 1, and one label too many:
-
-# %%
-def two_pictures(labels):
-    "Put two pictures with some labels there and load them."
-    put('train', np.linspace(0, 1, 2*84*84*3).reshape(2, 84, 84, 3), np.array(labels))
-    put('test', np.zeros((1, 84, 84, 3), np.uint8), np.array([99]))
-    x, y = load('miniimagenet', 'train')
-    return x.dtype, x.min(), x.max(), y
-
-in_an_empty_cache(lambda: two_pictures([7, 3])), in_an_empty_cache(lambda: raises(two_pictures, [7, 3, 3]))
+[in_an_empty_cache(lambda: raises(load, 'miniimagenet', 'train')),
+ in_an_empty_cache(lambda: two_pictures([7, 3])),
+ in_an_empty_cache(lambda: raises(two_pictures, [7, 3, 3]))]
 
 
 # %% [markdown]
@@ -329,25 +410,26 @@ in_an_empty_cache(lambda: two_pictures([7, 3])), in_an_empty_cache(lambda: raise
 # %%
 #| exports
 def tensors(
-    name: str,            # a data set
+    data: str,            # a data set
     split: str,           # train or test
     device: str = 'cpu',  # where the tensors go
     labels: str = 'y',    # which labels
 ): # images uint8 (N, C, H, W), labels int64 (N,)
     "One split as tensors on the device."
     import torch
-    x, y = load(name, split, labels)
-    return torch.from_numpy(x).permute(0, 3, 1, 2).contiguous().to(device), torch.from_numpy(y.astype(np.int64)).to(device)
+    x, y = load(data, split, labels)
+    x = torch.from_numpy(x).permute(0, 3, 1, 2).contiguous()
+    return x.to(device), torch.from_numpy(y.astype(np.int64)).to(device)
 
 def normalize(
     x,         # images uint8 (N, C, H, W)
-    name: str, # the data set whose mean and deviation are used
+    data: str, # the data set whose mean and deviation are used
 ): # float32 (N, C, H, W), every channel near mean 0 and deviation 1
     "Scale bytes to [0, 1], subtract the channel mean, divide by the channel deviation."
     import torch
-    c = card(name)
-    mean, std = (torch.tensor(v, device=x.device).view(1, -1, 1, 1) for v in (c.mean, c.std))
-    return (x/c.scale - mean)/std
+    c = SETS[data]
+    channel = lambda v: torch.tensor(v, device=x.device).view(1, -1, 1, 1)
+    return (x/c.scale - channel(c.mean))/channel(c.std)
 
 
 # %%
@@ -362,20 +444,26 @@ z.shape, round(z.mean().item(), 3), round(z.std().item(), 3)
 # %%
 #| exports
 def crop_flip(
-    x,             # images (N, C, H, W), any dtype
-    pad: int,      # zeros added on each side before cropping back
-    generator,     # torch generator on the device of `x`
+    x,                 # images (N, C, H, W), any dtype
+    pad: int,          # zeros added on each side before cropping back
+    generator,         # torch generator on the device of `x`
     flip: bool = True, # also mirror half of the images
 ): # images (N, C, H, W)
-    "Shift each image by up to `pad` pixels and mirror every second one, at random. Source: the usual CIFAR augmentation."
+    """Shift each image by up to `pad` pixels and mirror every second one, at random.
+
+    Source: the usual CIFAR augmentation."""
     import torch
     n, c, h, w = x.shape
-    draw = lambda high: torch.randint(high, (n, 1), generator=generator, device=x.device)
-    rows, cols = draw(2*pad + 1) + torch.arange(h, device=x.device), torch.arange(w, device=x.device).expand(n, w)
+    where = x.device
+    draw = lambda high: torch.randint(high, (n, 1), generator=generator, device=where)
+    count = lambda size: torch.arange(size, device=where)
+    rows = draw(2*pad + 1) + count(h)
     mirrored = draw(2).bool() & flip
-    cols = draw(2*pad + 1) + torch.where(mirrored, w - 1 - cols, cols)
-    image, channel = torch.arange(n, device=x.device)[:, None, None, None], torch.arange(c, device=x.device)[:, None, None]
-    return torch.nn.functional.pad(x, (pad,)*4)[image, channel, rows[:, None, :, None], cols[:, None, None, :]]
+    cols = torch.where(mirrored, w - 1 - count(w), count(w))
+    cols = draw(2*pad + 1) + cols
+    image, channel = count(n)[:, None, None, None], count(c)[:, None, None]
+    padded = torch.nn.functional.pad(x, (pad,)*4)
+    return padded[image, channel, rows[:, None, :, None], cols[:, None, None, :]]
 
 
 # %%
@@ -386,7 +474,8 @@ import torch
 # Eight copies of one row of three pixels, without padding: about half come back mirrored, none is lost.
 
 # %%
-crop_flip(torch.tensor([[[[1, 2, 3]]]]).expand(8, 1, 1, 3), 0, torch.Generator().manual_seed(1)).flatten(1)
+row = torch.tensor([[[[1, 2, 3]]]]).expand(8, 1, 1, 3)
+crop_flip(row, 0, torch.Generator().manual_seed(1)).flatten(1)
 
 # %% [markdown]
 # One bright pixel in the middle of a five by five image, six times, with one pixel of padding. Its row and column afterwards:
@@ -399,4 +488,4 @@ crop_flip(spot, 1, torch.Generator().manual_seed(0), flip=False).nonzero()[:, 2:
 # %% [markdown]
 # ## Where it lives
 #
-# `papers_nb.core.images`. From the command line, `papers_nb fetch cifar10` fills the cache. Every training notebook calls `tensors` once and keeps the result on its device.
+# `papers_nb.core.images`; how files come into the cache is said on [their page](files.ipynb). Every training notebook calls `tensors` once and keeps the result on its device.
