@@ -41,26 +41,33 @@ from papers_nb.core.checks import raises
 
 # %%
 #| exports
+def write_whole(
+    path: Path, # file to write; its folder is made
+    write: Callable[[Path], Path|None], # fills a temporary file; may name another path
+)->Path: # where it is now
+    """Fill a file through `write`, whole or not at all.
+
+    Raises `UserError` on a full disk, what was there before untouched. Source: ours."""
+    tmp = path.with_name(f'.{path.name}.{os.getpid()}')
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path = write(tmp) or path
+        with open(tmp, 'rb') as f: os.fsync(f.fileno())
+        os.replace(tmp, path)
+    except BaseException as e:
+        size = tmp.stat().st_size if tmp.exists() else 0
+        tmp.unlink(missing_ok=True)
+        if not isinstance(e, OSError): raise
+        why = f'{e.strerror or e} after {size} bytes; what was there before is kept'
+        raise UserError(f'cannot write {path}: {why}') from e
+    return path
+
 def write_atomically(
     path: Path,   # file to write; its folder is made
     data: bytes,  # the whole content
 ):
-    """Replace `path` by `data` whole or not at all.
-
-    Raises `UserError` on a full disk, the old file untouched. Source: ours."""
-    tmp = path.with_name(f'.{path.name}.{os.getpid()}')
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with open(tmp, 'wb') as f:
-            f.write(data)
-            f.flush()
-            os.fsync(f.fileno())
-        os.replace(tmp, path)
-    except BaseException as e:
-        tmp.unlink(missing_ok=True)
-        if not isinstance(e, OSError): raise
-        raise UserError(f'cannot write {path} ({len(data)} bytes): {e.strerror}; '
-                        'what was there before is kept') from e
+    "`write_whole` for what is in memory already."
+    write_whole(path, lambda tmp: tmp.write_bytes(data) and None)
 
 
 # %%
@@ -206,7 +213,8 @@ def members(
     archive. Source: ours."""
     try: return (_zipped if zipfile.is_zipfile(archive) else _tarred)(archive, limit)
     except (tarfile.TarError, zipfile.BadZipFile, zlib.error, EOFError, OSError) as e:
-        raise UserError(f'{archive} is not a whole archive ({e}); '
+        why = ' '.join(str(e).split())
+        raise UserError(f'{archive} is not a whole archive ({why}); '
                         'delete it and fetch it again') from None
 
 def _zipped(archive, limit):

@@ -70,7 +70,6 @@ content(x, y)[1] == content(x[::-1], y[::-1])[1]
 # %%
 content(x, y)[1] == content(x, y[[1, 0, 2]])[1]
 
-
 # %% [markdown]
 # ## A kind of data set
 #

@@ -541,6 +541,7 @@ colder = strict_cold(made)
 [int(cold_items(colder).sum()),
  [len(colder.pairs(p)[0]) for p in (TRAIN, VALID, TEST)]]
 
+
 # %% [markdown]
 # ## By name
 #

@@ -42,6 +42,7 @@ fresh: bool = False  # keep an old run of these parameters aside and start anew
 # %%
 #| export
 import csv, hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -49,7 +50,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from papers_nb.core.files import cache
+from papers_nb.core.files import Card, DataSet, cache
 from papers_nb.errors import UserError, need
 
 # %%
@@ -96,12 +97,21 @@ class Item:
 
 COLUMNS = ('title', 'brand', 'category', 'description')
 
+def items_table(
+    folder: Path, # of the user
+)->Path: # items.csv in it
+    "The table that the user has put there; raises `UserError` saying what is expected."
+    table = Path(folder)/'items.csv'
+    if not table.exists():
+        raise UserError(f'{table} does not exist: a table with columns item, image '
+                        f'and any of {", ".join(COLUMNS)} is expected')
+    return table
+
 def read_items(
     folder: Path, # with items.csv: item, image and any of COLUMNS
 )->list[Item]: # in the order of their ids
     "Items from a table; `image` is a path relative to the folder and may be empty. Source: ours."
-    table = Path(folder)/'items.csv'
-    if not table.exists(): raise UserError(f'{table} does not exist: a table with columns item, image and any of {", ".join(COLUMNS)} is expected')
+    table = items_table(folder)
     try: rows = list(csv.DictReader(table.read_text(encoding='utf-8-sig').splitlines()))
     except UnicodeDecodeError as e: raise UserError(f'{table} is not UTF-8 (byte {e.start})') from None
     if not rows or 'item' not in rows[0]: raise UserError(f'{table} has no column item, or no rows')
@@ -125,24 +135,66 @@ def shapes()->list[Item]:
                 found.append(Item(f'{size} {shape}', picture))
     return found
 
-def load_items(name: str)->list[Item]: # name: shapes, or a folder of the cache
-    "Items by name."
-    return shapes() if name == 'shapes' else read_items(cache()/name)
+@dataclass(frozen=True, kw_only=True, eq=False)
+class Items(DataSet):
+    "Items by name. Source: ours."
+    load: Callable[[], list[Item]] # in the order of their ids
 
-def checksum(
-    name: str, # shapes, or a folder of the cache
-)->str: # 16 hex digits
-    "What a run stores as the identity of its items: their words and the bytes of their pictures. Source: ours."
-    found = hashlib.sha256()
-    for item in load_items(name):
-        if isinstance(item.picture, Path) and not item.picture.exists(): raise UserError(f'{item.picture} does not exist')
-        found.update(item.words.encode() + b'\0' + (item.picture.read_bytes() if isinstance(item.picture, Path) else item.picture.tobytes() if item.picture else b''))
-    return found.hexdigest()[:16]
+    def checksum(self)->str: # 16 hex digits
+        "What a run stores as the identity: words, and the bytes of pictures. Source: ours."
+        found = hashlib.sha256()
+        for item in self.load():
+            found.update(item.words.encode() + b'\0' + _bytes(item.picture))
+        return found.hexdigest()[:16]
 
+def _bytes(picture):
+    "The bytes of a picture, none for none."
+    if not isinstance(picture, Path): return picture.tobytes() if picture else b''
+    if not picture.exists(): raise UserError(f'{picture} does not exist')
+    return picture.read_bytes()
+
+TABLE = 'has to come from you: items.csv and the pictures it names'
+YOURS = 'that of your pictures and words'
+SETS = {
+    'shapes': Items(
+        load=shapes,
+        card=Card(title='Drawn shapes', obtain='is drawn', licence='ours',
+                  cite='this page', size='24 pictures of 48×48')),
+    'baby': Items(
+        load=lambda: read_items(cache()/'baby'),
+        fetch=lambda: [items_table(cache()/'baby')],
+        card=Card(title='Items of Baby', obtain=TABLE, licence=YOURS,
+                  cite='your source', size='7,050 items',
+                  files={'baby/items.csv': 'item, image, words'})),
+    'sports': Items(
+        load=lambda: read_items(cache()/'sports'),
+        fetch=lambda: [items_table(cache()/'sports')],
+        card=Card(title='Items of Sports', obtain=TABLE, licence=YOURS,
+                  cite='your source', size='18,357 items',
+                  files={'sports/items.csv': 'item, image, words'})),
+    'clothing': Items(
+        load=lambda: read_items(cache()/'clothing'),
+        fetch=lambda: [items_table(cache()/'clothing')],
+        card=Card(title='Items of Clothing', obtain=TABLE, licence=YOURS,
+                  cite='your source', size='23,033 items',
+                  files={'clothing/items.csv': 'item, image, words'})),
+    'electronics': Items(
+        load=lambda: read_items(cache()/'electronics'),
+        fetch=lambda: [items_table(cache()/'electronics')],
+        card=Card(title='Items of Electronics', obtain=TABLE, licence=YOURS,
+                  cite='your source', size='63,001 items',
+                  files={'electronics/items.csv': 'item, image, words'})),
+    'microlens': Items(
+        load=lambda: read_items(cache()/'microlens'),
+        fetch=lambda: [items_table(cache()/'microlens')],
+        card=Card(title='Items of MicroLens', obtain=TABLE, licence=YOURS,
+                  cite='your source', size='17,228 items',
+                  files={'microlens/items.csv': 'item, image, words'})),
+}
 
 # %%
 some = shapes()
-len(some), some[0].words, checksum('shapes')
+len(some), some[0].words, SETS['shapes'].checksum()
 
 # %%
 #| label: fig-shapes
@@ -323,7 +375,7 @@ run
 environment(run.device) | {'data': f'{data} {runs.checksum("lirdrec/features", run.params)}', 'seed': run.seed}
 
 # %%
-items = load_items(data)
+items = SETS[data].load()
 with tempfile.TemporaryDirectory() as folder:
     describe = Describer(tiny_vision(Path(folder)/'vision', seed) if vision == 'tiny' else vision, vision_revision, prompt, tokens, run.device)
     encode = Encoder(tiny_encoder(Path(folder)/'encoder', seed) if encoder == 'tiny' else encoder, encoder_revision, run.device)
