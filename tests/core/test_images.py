@@ -137,7 +137,7 @@ def test_a_wrong_checksum_leaves_neither_archive_nor_arrays(cifar):
 
 @pytest.mark.parametrize("spoil,words", [
     (lambda f: f.write_bytes(f.read_bytes()[:100]), r"tiny_train.npz cannot be read .*delete it"),
-    (lambda f: np.savez(f, x=np.zeros((2, 8, 8, 3), np.uint8), y=np.zeros(2)), r"images x of shape \(32, 32, 3\)"),
+    (lambda f: np.savez(f, x=np.zeros((2, 8, 8, 3), np.uint8), y=np.zeros(2)), r"x of shape \(32, 32, 3\)"),
     (lambda f: np.savez(f, x=np.zeros((2, 32, 32, 3), np.uint8)), "and labels y; delete it"),
     (lambda f: np.savez(f, x=np.array([print]), y=np.zeros(1)), "cannot be read .*delete it"),
 ])  # fmt: skip

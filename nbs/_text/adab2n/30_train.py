@@ -20,33 +20,33 @@
 # %% tags=["parameters"]
 from typing import Literal
 data: Literal['digits', 'cifar10', 'cifar100', 'miniimagenet'] = 'digits'  # data set
-tasks: int = 5  # number of tasks, a divisor of the number of classes
+tasks: int = 5  # >= 1: number of tasks, a divisor of the number of classes
 host: Literal['er', 'er-ace', 'derpp'] = 'derpp'  # method of replay
-norm: Literal['bn-separate', 'bn-joint', 'cma-joint', 'gn', 'ln', 'in', 'cn-separate', 'adab2n', 'uniform'] = 'adab2n'  # norm layer; the separate ones use one forward a batch
-kappa: float = 1.0  # AdaB²N: speed of averaging, 0 (cumulative) to 1 (exponential)
-penalty: float = 0.1  # AdaB²N: weight λ of the statistics regulariser
-regulariser: Literal['official', 'scale-free'] = 'official'  # AdaB²N: how the distance of the statistics is measured
-penalty_from: int = 0  # AdaB²N: first task, from 0, in which the regulariser counts; never without replay
-absent_tasks: Literal['renormalize', 'official'] = 'renormalize'  # AdaB²N: what happens to the weight of a task that is not in the batch
+norm: Literal['bn-separate', 'bn-joint', 'cma-joint', 'gn', 'ln', 'in', 'cn-separate', 'adab2n', 'uniform'] = 'adab2n'  # norm layer
+kappa: float = 1.0  # >= 0, <= 1: AdaB²N: averaging, 0 cumulative, 1 exponential
+penalty: float = 0.1  # >= 0: AdaB²N: weight λ of the statistics regulariser
+regulariser: Literal['official', 'scale-free'] = 'official'  # AdaB²N: distance measure
+penalty_from: int = 0  # >= 0: AdaB²N: first task, from 0, with the regulariser
+absent_tasks: Literal['renormalize', 'official'] = 'renormalize'  # AdaB²N: their weight
 log_concentration: float = 0.0  # AdaB²N: ψ at the start
 recalibrate: bool = False  # test with running statistics computed anew on the buffer
-groups: int = 8  # gn, cn-separate: groups of channels
+groups: int = 8  # >= 1: gn, cn-separate: groups of channels, a divisor of every layer's
 backbone: Literal['small', 'resnet18'] = 'small'  # network
-lr: float = 0.03  # learning rate of plain SGD
-milestones: list[int] = []  # epochs of a task, from 0, at which the learning rate is multiplied by decay
-decay: float = 0.1  # see milestones
-batch: int = 10  # new images a step
-replay: int = 10  # replayed images a step and replay batch
-epochs: int = 2  # passes over each task; 1 is the online setting
-buffer: int = 50  # old images kept
+lr: float = 0.03  # > 0: learning rate of plain SGD
+milestones: list[int] = []  # >= 0: epochs of a task, from 0, at which lr decays
+decay: float = 0.1  # > 0, <= 1: factor of the learning rate at each milestone
+batch: int = 10  # >= 1: new images a step
+replay: int = 10  # >= 1: replayed images a step and replay batch
+epochs: int = 2  # >= 1: passes over each task; 1 is the online setting
+buffer: int = 50  # >= 1: old images kept
 buffer_kind: Literal['reservoir', 'ring'] = 'reservoir'  # which old images are kept
-alpha: float = 0.2  # DER++: weight of the kept logits
-beta: float = 0.5  # DER++: weight of the replayed labels
+alpha: float = 0.2  # >= 0: DER++: weight of the kept logits
+beta: float = 0.5  # >= 0: DER++: weight of the replayed labels
 augment: bool = False  # random crop and mirror; for colour images
-seed: int = 0  # class order, initial weights, every draw
+seed: int = 0  # >= 0: class order, initial weights, every draw
 device: str = 'auto'  # auto, cpu, cuda
-threads: int = 1  # CPU threads
-save_every: float = 60.0  # seconds between checkpoints
+threads: int = 1  # >= 1, <= 256: CPU threads
+save_every: float = 60.0  # > 0: seconds between checkpoints
 fresh: bool = False  # keep an old run of these parameters aside and start anew
 
 # %%
@@ -80,7 +80,7 @@ from papers_nb import runs
 from papers_nb.adab2n.data import split
 from papers_nb.adab2n.hosts import BUFFERS
 from papers_nb.adab2n.metrics import acc, bwt, forgetting, fwt
-from papers_nb.adab2n.nets import NETS, SEPARATE, norm_layer
+from papers_nb.adab2n.nets import NETS, NORMS, norm_layer
 from papers_nb.core.images import SETS
 from papers_nb.core.plots import COLORS, theme
 from papers_nb.core.train import environment, seed_all
@@ -88,9 +88,15 @@ from papers_nb.core.train import environment, seed_all
 # %% [markdown]
 # ## The run
 #
+# Sizes that do not fit together are named before anything is opened: the network is laid out once without memory.
+#
 # A run is a folder. What is asked decides its name: the same parameters find the same folder, go on where a killed run stopped, and never train twice.
 
 # %%
+make_norm = norm_layer(norm, tasks, groups, kappa=kappa, absent_tasks=absent_tasks,
+                       regulariser=regulariser, log_concentration=log_concentration)
+with torch.device('meta'):
+    NETS[backbone](1, tasks, make_norm)
 run = runs.open('adab2n/train', globals())
 run
 
@@ -105,8 +111,9 @@ environment(run.device) | {'data': f'{data} {SETS[data].checksum()}', 'seed': ru
 theme()
 seq = split(data, tasks, seed, run.device)
 stream = Stream(seq.task_of(seq.y), tasks, batch, epochs, seed)
-Markdown(f'{SETS[data].card.title}: {len(seq.x):,} training and {len(seq.x_test):,} test images '
-         f'in {tasks} tasks of {seq.per_task} classes, **{len(stream):,} steps** of {batch} new images.')
+Markdown(f'{SETS[data].card.title}: {len(seq.x):,} training and {len(seq.x_test):,} test '
+         f'images in {tasks} tasks of {seq.per_task} classes, '
+         f'**{len(stream):,} steps** of {batch} new images.')
 
 # %% [markdown]
 # The first image of each class, in the order in which the classes arrive:
@@ -119,29 +126,32 @@ Markdown(f'{SETS[data].card.title}: {len(seq.x):,} training and {len(seq.x_test)
 shown = min(seq.classes, 20)
 fig, axes = plt.subplots(1, shown, figsize=(6.4, .9))
 for k, ax in enumerate(axes):
-    ax.imshow(seq.x[seq.y == k][0].permute(1, 2, 0).cpu()/SETS[data].scale, cmap='gray_r')
+    image = seq.x[seq.y == k][0].permute(1, 2, 0).cpu()/SETS[data].scale
+    ax.imshow(image, cmap='gray_r')
     ax.set_title(f'task {k//seq.per_task + 1}', fontsize=7)
     ax.axis('off')
+
 
 # %% [markdown]
 # No test image is a training image, except where the set itself holds one twice:
 
 # %%
-image_bytes = lambda x: {row.numpy().tobytes() for row in x.cpu()}
-len(image_bytes(seq.x) & image_bytes(seq.x_test))
+def images(x): return {row.numpy().tobytes() for row in x.cpu()}
+
+len(images(seq.x) & images(seq.x_test))
 
 # %% [markdown]
 # ## Network
 
 # %%
 seed_all(seed, 'init', 0)
-options = dict(kappa=kappa, absent_tasks=absent_tasks, regulariser=regulariser, log_concentration=log_concentration)
-shape, make_norm = tuple(seq.x.shape[1:]), norm_layer(norm, tasks, groups, **options)
+shape = tuple(seq.x.shape[1:])
 net = NETS[backbone](shape[0], seq.classes, make_norm, shape[-1]).to(run.device)
 memory = BUFFERS[buffer_kind](buffer, shape, seq.classes, run.device, tasks)
 x, y = inputs(seq.x[stream[0]], data), seq.y[stream[0]]
-Markdown(f'{sum(p.numel() for p in net.parameters()):,} parameters; '
-         f'a batch of shape {tuple(x.shape)} gives logits of shape {tuple(net.eval()(x).shape)}.')
+logits = net.eval()(x)
+Markdown(f'{sum(p.numel() for p in net.parameters()):,} parameters; a batch of shape '
+         f'{tuple(x.shape)} gives logits of shape {tuple(logits.shape)}.')
 
 # %% [markdown]
 # ## Before training
@@ -158,8 +168,8 @@ for _ in range(60):
     nn.functional.cross_entropy(trial(x), y).backward()
     opt.step()
 last = nn.functional.cross_entropy(trial(x), y).item()
-Markdown(f'First loss {first:.2f}, expected about ln {seq.classes} = {math.log(seq.classes):.2f}; '
-         f'after 60 steps on one batch {last:.3f}.')
+Markdown(f'First loss {first:.2f}, expected about ln {seq.classes} '
+         f'= {math.log(seq.classes):.2f}; after 60 steps on one batch {last:.3f}.')
 
 
 # %% [markdown]
@@ -175,9 +185,19 @@ def tested(
     memory: Reservoir, # whose images the statistics may be computed on
     recalibrate: bool, # compute running statistics anew on the memory
 )->dict[str, list[float]]: # class_il and task_il, one number a task, in percent
-    "Accuracies of a network as it is, or with the running statistics of its memory. Source: ours."
-    old = memory.x[memory.filled], memory.y[memory.filled]
-    return evaluate(recalibrated(net, inputs(old[0], seq.name), seq.task_of(old[1])) if recalibrate else net, seq)
+    "Accuracies of a network, as it is or recalibrated on its memory. Source: ours."
+    if recalibrate:
+        x, y = memory.x[memory.filled], memory.y[memory.filled]
+        net = recalibrated(net, inputs(x, seq.name), seq.task_of(y))
+    return evaluate(net, seq)
+
+def preferences(
+    net: nn.Module, # with or without AdaB2N layers
+)->dict[str, list[float]]: # log_concentration, one number a layer; or nothing
+    "The largest preference |ψ| of each AdaB2N layer. Source: ours."
+    layers = [m for m in net.modules() if isinstance(m, AdaB2N)]
+    psi = [m.log_concentration.abs().max().item() for m in layers]
+    return {'log_concentration': psi} if psi else {}
 
 
 # %%
@@ -188,7 +208,8 @@ def fit(
     seq: Tasks,        # images and labels
     stream: Stream,    # which rows each step sees
     memory: Reservoir, # filled on the way
-    host: str='derpp',    # er, er-ace or derpp
+    *,
+    host: str='derpp',    # a key of HOSTS
     joint: bool=True,     # one forward over new and old images, or one a batch
     lr: float=.03,        # of plain SGD
     penalty: float=.1,    # weight λ of the regulariser
@@ -201,29 +222,35 @@ def fit(
     penalty_from: int=0,  # first task in which the regulariser counts
     recalibrate: bool=False, # test with statistics computed anew on the buffer
 ):
-    "Train on one task after the other and test on all of them after each. Source: Lyu et al. 2023; official code, `models/`."
+    "Train and test task after task. Source: Lyu et al. 2023; official code, `models/`."
     opt = torch.optim.SGD(net.parameters(), lr)
-    def prepared(x, stream, step):
+    def prepared(x, i, step):
         "Images as the network takes them."
-        return inputs(x, seq.name, generator(run.seed, f'augment-{stream}', step, run.device) if augment else None)
+        g = generator(run.seed, f'augment-{i}', step, run.device) if augment else None
+        return inputs(x, seq.name, g)
     for step in run.steps(len(stream), {'net': net, 'opt': opt, 'memory': memory}):
-        (task, epoch, _), new = stream.at(step), (seq.x[stream[step]], seq.y[stream[step]])
-        old = [memory.draw(replay, generator(run.seed, f'replay-{i}', step)) for i in range(HOSTS[host].draws)] if len(memory) and task >= HOSTS[host].first else []
-        xs, ys = zip(new, *(o[:2] for o in old))
+        task, epoch, _ = stream.at(step)
+        new = seq.x[stream[step]], seq.y[stream[step]]
+        draws = HOSTS[host].draws if len(memory) and task >= HOSTS[host].first else 0
+        old = [memory.draw(replay, generator(run.seed, f'replay-{i}', step))
+               for i in range(draws)]
+        xs, ys = zip(new, *[(x, y) for x, y, _ in old])
         net.train()
         parts = [prepared(x, i, step) for i, x in enumerate(xs)]
         logits, regulariser = forward(net, parts, [seq.task_of(y) for y in ys], joint)
-        cost = loss(host, logits, ys, [o[2] for o in old], alpha, beta, top=memory.largest(ys[0]))
+        kept, top = [z for _, _, z in old], memory.largest(ys[0])
+        cost = loss(host, logits, ys, kept, alpha, beta, top)
         opt.zero_grad()
-        (cost + penalty*regulariser if old and task >= penalty_from else cost).backward()
+        penalised = old and task >= penalty_from
+        (cost + penalty*regulariser if penalised else cost).backward()
         opt.param_groups[0]['lr'] = lr*decay**sum(e <= epoch for e in milestones)
         opt.step()
-        memory.add(*new, logits[0].detach(), generator(run.seed, 'reservoir', step), task)
+        g = generator(run.seed, 'reservoir', step)
+        memory.add(*new, logits[0].detach(), g, task)
         row = {'loss': cost.item()}
         if stream.ends_task(step):
             end_task(net)
-            row |= tested(net, seq, memory, recalibrate)
-            if psi := [m.log_concentration.abs().max() for m in net.modules() if isinstance(m, AdaB2N)]: row['log_concentration'] = [p.item() for p in psi]
+            row |= tested(net, seq, memory, recalibrate) | preferences(net)
         run.log(**row)
 
 
@@ -231,7 +258,10 @@ def fit(
 # ## Training
 
 # %%
-fit(run, net, seq, stream, memory, host, norm not in SEPARATE, lr, penalty, replay, alpha, beta, augment, milestones, decay, penalty_from, recalibrate)
+fit(run, net, seq, stream, memory, host=host, joint=not NORMS[norm].separate,
+    lr=lr, penalty=penalty, replay=replay, alpha=alpha, beta=beta, augment=augment,
+    milestones=milestones, decay=decay, penalty_from=penalty_from,
+    recalibrate=recalibrate)
 len(run.metrics)
 
 # %% [markdown]
@@ -239,12 +269,22 @@ len(run.metrics)
 
 # %%
 rows = run.metrics
-class_il, task_il = (np.array([r[k] for r in rows if k in r]) for k in ('class_il', 'task_il'))
-metrics = {'class_il': (acc(class_il), '%'), 'task_il': (acc(task_il), '%')}
-metrics |= {f'forgetting_{rule}': (forgetting(class_il, rule), 'points') for rule in ('trained', 'official', 'usual')}
-metrics |= {'bwt': (bwt(class_il), 'points'), 'fwt': (fwt(class_il, untrained['class_il']), 'points')}
-metrics |= {'task_forgetting': (forgetting(task_il, 'trained'), 'points'), 'task_bwt': (bwt(task_il), 'points'), 'task_fwt': (fwt(task_il, untrained['task_il']), 'points')}
-record = run.finish(metrics, selection='the state after the last step; nothing was selected', weights={'net': net})
+class_il, task_il = (
+    np.array([r[k] for r in rows if k in r]) for k in ('class_il', 'task_il'))
+metrics = {
+    'class_il': (acc(class_il), '%'),
+    'task_il': (acc(task_il), '%'),
+    'forgetting_trained': (forgetting(class_il, 'trained'), 'points'),
+    'forgetting_official': (forgetting(class_il, 'official'), 'points'),
+    'forgetting_usual': (forgetting(class_il, 'usual'), 'points'),
+    'bwt': (bwt(class_il), 'points'),
+    'fwt': (fwt(class_il, untrained['class_il']), 'points'),
+    'task_forgetting': (forgetting(task_il, 'trained'), 'points'),
+    'task_bwt': (bwt(task_il), 'points'),
+    'task_fwt': (fwt(task_il, untrained['task_il']), 'points'),
+}
+how = 'the state after the last step; nothing was selected'
+record = run.finish(metrics, selection=how, weights={'net': net})
 run
 
 # %%
@@ -267,19 +307,24 @@ ax.set(xlabel='step', ylabel='loss');
 #| classes: figcard
 fig, ax = plt.subplots(figsize=(4, 3.2))
 ax.imshow(class_il, cmap='Blues', vmin=0, vmax=100)
-for (after, k), v in np.ndenumerate(class_il):
-    if tasks <= 10: ax.text(k, after, f'{v:.0f}', ha='center', va='center', color='white' if v > 60 else 'black')
-names = dict(xticklabels=range(1, tasks + 1), yticklabels=range(1, tasks + 1))
-ax.set(xlabel='tested on task', ylabel='after task', xticks=range(tasks), yticks=range(tasks), **names)
+for (after, k), v in np.ndenumerate(class_il if tasks <= 10 else []):
+    color = 'white' if v > 60 else 'black'
+    ax.text(k, after, f'{v:.0f}', ha='center', va='center', color=color)
+ax.set_xticks(range(tasks), range(1, tasks + 1))
+ax.set_yticks(range(tasks), range(1, tasks + 1))
+ax.set(xlabel='tested on task', ylabel='after task')
 ax.grid(False)
 
 # %%
 #| label: tbl-result
 #| tbl-cap: What this run says; the paper has no published value for it.
 cost, place = record['cost'], record['environment']['device']
-lines = [f'| {k.replace("_", " ")} | {m["value"]:.1f} {m["unit"]} |' for k, m in record['metrics'].items()]
-Markdown('\n'.join(['| metric | this run, one seed |', '|---|---|', *lines]) + f'\n\nCost: {cost["wall_s"]:.1f} s on {place}, '
-         f'{cost["peak_mb"]:,} MB at most, {cost["resumes"]} resumes, {cost["replayed_steps"]} steps replayed.')
+lines = [f'| {name.replace("_", " ")} | {m["value"]:.1f} {m["unit"]} |'
+         for name, m in record['metrics'].items()]
+Markdown('\n'.join(['| metric | this run, one seed |', '|---|---|', *lines, '',
+    f'Cost: {cost["wall_s"]:.1f} s on {place}, {cost["peak_mb"]:,} MB at most, '
+    f'{cost["resumes"]} resumes, {cost["replayed_steps"]} steps replayed.']))
+
 
 # %% [markdown]
 # What the metrics are: [how much was learnt, how much was forgotten](23_metrics.ipynb). What differs from the paper: the set is small and grey, the network has three convolutions, and a task lasts fifty steps. What several seeds say is computed by `papers_nb grid` and shown by `papers_nb results adab2n`.
@@ -288,8 +333,11 @@ Markdown('\n'.join(['| metric | this run, one seed |', '|---|---|', *lines]) + f
 
 # %%
 #| code-fold: true
+def sha(file): return hashlib.sha256(file.read_bytes()).hexdigest()[:16]
+
 files = [f for f in sorted(run.folder.iterdir()) if f.is_file() and f.name not in ('lock', 'holder')]
-Markdown('\n'.join(['| file | bytes | SHA-256 |', '|---|---|---|', *[f'| {f.name} | {f.stat().st_size:,} | {hashlib.sha256(f.read_bytes()).hexdigest()[:16]} |' for f in files]]))
+lines = [f'| {f.name} | {f.stat().st_size:,} | {sha(f)} |' for f in files]
+Markdown('\n'.join(['| file | bytes | SHA-256 |', '|---|---|---|', *lines]))
 
 # %% [markdown]
 # The trained network, loaded back in three lines:
