@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from torch import nn
 
 from papers_nb.adab2n import AdaB2N, batch_tasks, convert_adab2n, end_task
-from papers_nb.adab2n.data import Stream, class_order, split
+from papers_nb.adab2n.data import Stream, split
 from papers_nb.adab2n.hosts import BUFFERS, HOSTS, Reservoir, Ring, forward, loss, own_columns, recalibrated
 from papers_nb.adab2n.layer import FusedNorm, sample_weights, weighted_norm
 from papers_nb.adab2n.metrics import acc, accuracies, bwt, forgetting
@@ -317,19 +317,6 @@ def test_eval_reads_no_ids_and_changes_nothing():
 
 
 # ---- the other parts ----
-
-def test_class_order_keeps_seed_zero_and_permutes_others():
-    assert class_order(10, 0).tolist() == list(range(10)) and sorted(class_order(10, 1)) == list(range(10)) and class_order(10, 1).tolist() != list(range(10))
-
-
-def test_the_stream_covers_each_task_once_an_epoch_and_never_returns():
-    data = split("digits", seed=3)
-    stream = Stream(data.task_of(data.y), 5, batch=10, epochs=2, seed=3)
-    assert stream.ends == list(np.cumsum([2 * (len(r) // 10) for r in stream.rows])) and len(stream) == stream.ends[-1]
-    for step in range(len(stream)):
-        assert (data.task_of(data.y[stream[step]]) == stream.at(step)[0]).all()
-    first = torch.cat([stream[s] for s in range(stream.per_epoch[0])])
-    assert len(first.unique()) == len(first) == 10 * stream.per_epoch[0]
 
 
 def test_the_reservoir_keeps_every_sample_with_the_same_chance():
