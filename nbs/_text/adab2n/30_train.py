@@ -21,8 +21,8 @@
 from typing import Literal
 data: Literal['digits', 'cifar10', 'cifar100', 'miniimagenet'] = 'digits'  # data set
 tasks: int = 5  # >= 1: number of tasks, a divisor of the number of classes
-host: Literal['er', 'er-ace', 'derpp'] = 'derpp'  # method of replay
-norm: Literal['bn-separate', 'bn-joint', 'cma-joint', 'gn', 'ln', 'in', 'cn-separate', 'adab2n', 'uniform'] = 'adab2n'  # norm layer
+host: str = 'derpp'  # in adab2n.hosts.HOSTS: method of replay
+norm: str = 'adab2n'  # in adab2n.nets.NORMS: norm layer
 kappa: float = 1.0  # >= 0, <= 1: AdaB²N: averaging, 0 cumulative, 1 exponential
 penalty: float = 0.1  # >= 0: AdaB²N: weight λ of the statistics regulariser
 regulariser: Literal['official', 'scale-free'] = 'official'  # AdaB²N: distance measure
@@ -31,7 +31,7 @@ absent_tasks: Literal['renormalize', 'official'] = 'renormalize'  # AdaB²N: the
 log_concentration: float = 0.0  # AdaB²N: ψ at the start
 recalibrate: bool = False  # test with running statistics computed anew on the buffer
 groups: int = 8  # >= 1: gn, cn-separate: groups of channels, a divisor of every layer's
-backbone: Literal['small', 'resnet18'] = 'small'  # network
+backbone: str = 'small'  # in adab2n.nets.NETS: network
 lr: float = 0.03  # > 0: learning rate of plain SGD
 milestones: list[int] = []  # >= 0: epochs of a task, from 0, at which lr decays
 decay: float = 0.1  # > 0, <= 1: factor of the learning rate at each milestone
@@ -39,7 +39,7 @@ batch: int = 10  # >= 1: new images a step
 replay: int = 10  # >= 1: replayed images a step and replay batch
 epochs: int = 2  # >= 1: passes over each task; 1 is the online setting
 buffer: int = 50  # >= 1: old images kept
-buffer_kind: Literal['reservoir', 'ring'] = 'reservoir'  # which old images are kept
+buffer_kind: str = 'reservoir'  # in adab2n.hosts.BUFFERS: which old images are kept
 alpha: float = 0.2  # >= 0: DER++: weight of the kept logits
 beta: float = 0.5  # >= 0: DER++: weight of the replayed labels
 augment: bool = False  # random crop and mirror; for colour images
@@ -209,7 +209,7 @@ def fit(
     stream: Stream,    # which rows each step sees
     memory: Reservoir, # filled on the way
     *,
-    host: str='derpp',    # a key of HOSTS
+    host: str,            # a key of HOSTS
     joint: bool=True,     # one forward over new and old images, or one a batch
     lr: float=.03,        # of plain SGD
     penalty: float=.1,    # weight λ of the regulariser
