@@ -29,7 +29,7 @@ COLUMNS = ("record", "code", "present", "instructions", "steps", "outcome", "fil
 
 
 def instructions() -> str:
-    """What this machine computes with: the kernels of torch and of numpy's BLAS, and what the others may use."""
+    """What this machine computes with: kernels of torch, of numpy's BLAS, and limits set for others."""
     import torch
     from threadpoolctl import threadpool_info
 
