@@ -14,12 +14,14 @@ from torch.nn.functional import cosine_similarity
 
 from ..errors import UserError
 from .data import TRAIN, Interactions
-from .graph import GraphNet, ItemGraph, bpr, csr, tensors
+from .graph import GraphNet, ItemGraph, bpr, csr, free_rows, tensors
 from .metrics import places
 
 # %% ../../nbs/lirdrec/24_baselines.ipynb #375a3133
 class FreeRows(GraphNet):
-    "BPR-MF without layers, LightGCN with them. Source: Rendle et al. 2009; He et al. 2020; MMRec, `common/loss.py` for the penalty."
+    """BPR-MF without layers, LightGCN with them.
+
+    Source: Rendle et al. 2009; He et al. 2020; the penalty: MMRec, `common/loss.py`."""
     def __init__(self,
         data: Interactions, # whose training pairs are used
         dim: int=64,        # length of a row
@@ -28,7 +30,9 @@ class FreeRows(GraphNet):
         drop: float=0.,     # share of the pairs left out of an epoch's training graph
     ):
         super().__init__(data, layers, mean=True, drop=drop)
-        self.users, self.items, self.reg = _rows(data.users, dim), _rows(data.items, dim), reg
+        self.users = free_rows(data.users, dim)
+        self.items = free_rows(data.items, dim)
+        self.reg = reg
 
     def forward(self)->tuple[Tensor, Tensor]: # users (n_u, d), items (n_i, d)
         "Representations of all users and items."
@@ -39,7 +43,9 @@ class FreeRows(GraphNet):
         return self.users, self.items
 
     def loss(self,
-        user: Tensor, item: Tensor, other: Tensor, # users, items they took, items drawn, (B,) each
+        user: Tensor,  # (B,)
+        item: Tensor,  # which they took, (B,)
+        other: Tensor, # items drawn for them, (B,)
         draws: torch.Generator|None=None, # on the CPU, for what a loss draws
     )->Tensor: # scalar
         "BPR and the lengths of the rows of the batch."
@@ -48,15 +54,20 @@ class FreeRows(GraphNet):
         lengths = rows_u[user].norm() + rows_i[item].norm() + rows_i[other].norm()
         return bpr(u[user], i[item], i[other]) + self.reg*lengths/len(user)
 
-def _rows(n, dim): return nn.Parameter(nn.init.xavier_normal_(torch.empty(n, dim)))
-
 # %% ../../nbs/lirdrec/24_baselines.ipynb #16da8fce
 class VBPR(FreeRows):
-    "Free rows, and a linear map of the features beside them. Source: He and McAuley 2016, as in MMRec, `models/vbpr.py`."
-    def __init__(self, data: Interactions, dim: int=64, reg: float=1e-4):
+    """Free rows, and a linear map of the features beside them.
+
+    Source: He and McAuley 2016, as in MMRec, `models/vbpr.py`."""
+    def __init__(self,
+        data: Interactions, # whose training pairs and features are used
+        dim: int=64,        # length of a row, of either kind
+        reg: float=1e-4,    # weight of the penalty
+    ):
         super().__init__(data, dim, 0, reg)
-        self.register_buffer('x', torch.cat(list(tensors(data, 'VBPR').values()), 1), persistent=False)
-        self.users = _rows(data.users, 2*dim)
+        x = torch.cat(list(tensors(data, 'VBPR').values()), 1)
+        self.register_buffer('x', x, persistent=False)
+        self.users = free_rows(data.users, 2*dim)
         self.map = _map(self.x.shape[1], dim)
 
     def penalised(self)->tuple[Tensor, Tensor]:
@@ -79,18 +90,25 @@ def _map(size, dim):
 
 # %% ../../nbs/lirdrec/24_baselines.ipynb #82af7c8a
 class SumRows(GraphNet):
-    "Free rows plus a linear map of the features. Source: ours, set-up of the displacement law."
+    """Free rows plus a linear map of the features.
+
+    Source: ours, set-up of the displacement law."""
     def __init__(self,
         data: Interactions, # whose training pairs and features are used
         dim: int=64,        # length of a row
         scale: float=1.,    # root mean square length of a row of features
     ):
         super().__init__(data, 0)
-        if not scale > 0: raise UserError(f'scale={scale}: above 0')
+        if not scale > 0:
+            raise UserError(f'scale={scale}: above 0')
         x = torch.cat(list(tensors(data, 'SumRows').values()), 1)
-        self.register_buffer('x', x*(scale/x.square().sum(1).mean().sqrt()), persistent=False)
-        self.users, self.items, self.map = _rows(data.users, dim), _rows(data.items, dim), _rows(self.x.shape[1], dim)
-        for name in ('items', 'map'): self.register_buffer(f'{name}_first', getattr(self, name).detach().clone())
+        x = x*(scale/x.square().sum(1).mean().sqrt())
+        self.register_buffer('x', x, persistent=False)
+        self.users = free_rows(data.users, dim)
+        self.items = free_rows(data.items, dim)
+        self.map = free_rows(x.shape[1], dim)
+        for name in ('items', 'map'):
+            self.register_buffer(f'{name}_first', getattr(self, name).detach().clone())
 
     def watched(self)->list[Tensor]:
         "Free rows and the map of the features."
@@ -101,22 +119,30 @@ class SumRows(GraphNet):
         return self.users, self.items + self.x @ self.map
 
     def loss(self,
-        user: Tensor, item: Tensor, other: Tensor, # users, items they took, items drawn, (B,) each
+        user: Tensor,  # (B,)
+        item: Tensor,  # which they took, (B,)
+        other: Tensor, # items drawn for them, (B,)
         draws: torch.Generator|None=None, # not needed
     )->Tensor: # scalar
         "BPR and nothing else."
         u, i = self()
         return bpr(u[user], i[item], i[other])
 
-    def seen(self)->dict[str, list[float]]: # ratio of displacements, features to rows; relative error of the law
-        "How far each part has moved, and whether ΔW = XᵀΔE."
-        rows, weights = (getattr(self, n).detach().double() - getattr(self, f'{n}_first').double() for n in ('items', 'map'))
-        x = self.x.double()
-        return {'moved': [((x @ weights).norm()/rows.norm().clamp(min=1e-300)).item(), ((weights - x.T @ rows).norm()/weights.norm().clamp(min=1e-300)).item()]}
+    def seen(self)->dict[str, list[float]]: # ratio of displacements, error of the law
+        """How far mapped features have moved, relative to rows; by how much ΔW = XᵀΔE
+        is missed, relative to ΔW."""
+        x, least = self.x.double(), 1e-300
+        rows = self.items.detach().double() - self.items_first.double()
+        weights = self.map.detach().double() - self.map_first.double()
+        ratio = (x @ weights).norm()/rows.norm().clamp(min=least)
+        missed = (weights - x.T @ rows).norm()/weights.norm().clamp(min=least)
+        return {'moved': [ratio.item(), missed.item()]}
 
 # %% ../../nbs/lirdrec/24_baselines.ipynb #b43fa6f1
 class FREEDOM(FreeRows):
-    "LightGCN on a thinned graph, and a frozen graph of alike items. Source: Zhou and Shen 2023; MMRec, `models/freedom.py`."
+    """LightGCN on a thinned graph, and a frozen graph of alike items.
+
+    Source: Zhou and Shen 2023; MMRec, `models/freedom.py`."""
     def __init__(self,
         data: Interactions, # whose training pairs and features are used
         dim: int=64,        # length of a row
@@ -127,7 +153,8 @@ class FREEDOM(FreeRows):
     ):
         super().__init__(data, dim, layers, reg, drop)
         self.x = nn.ParameterDict(tensors(data, 'FREEDOM'))
-        self.maps = nn.ModuleDict({m: nn.Linear(x.shape[1], dim) for m, x in self.x.items()})
+        maps = {m: nn.Linear(x.shape[1], dim) for m, x in self.x.items()}
+        self.maps = nn.ModuleDict(maps)
         self.alike = ItemGraph(data.features, k=neighbours)
 
     def forward(self)->tuple[Tensor, Tensor]: # users (n_u, d), items (n_i, d)
@@ -136,17 +163,23 @@ class FREEDOM(FreeRows):
         return u, i + self.alike(self.items)
 
     def loss(self,
-        user: Tensor, item: Tensor, other: Tensor, # users, items they took, items drawn, (B,) each
+        user: Tensor,  # (B,)
+        item: Tensor,  # which they took, (B,)
+        other: Tensor, # items drawn for them, (B,)
         draws: torch.Generator|None=None, # not needed
     )->Tensor: # scalar
         "BPR of the rows, and of the features of each modality."
         u, i = self()
-        tied = [bpr(u[user], self.maps[m](x[item]), self.maps[m](x[other])) for m, x in self.x.items()]
+        tied = []
+        for m, x in self.x.items():
+            tied.append(bpr(u[user], self.maps[m](x[item]), self.maps[m](x[other])))
         return bpr(u[user], i[item], i[other]) + self.reg*sum(tied)
 
 # %% ../../nbs/lirdrec/24_baselines.ipynb #c797023d
 class BM3(FreeRows):
-    "Rows that predict each other under dropout. Source: Zhou et al. 2023 (BM3); MMRec, `models/bm3.py`."
+    """Rows that predict each other under dropout.
+
+    Source: Zhou et al. 2023 (BM3); MMRec, `models/bm3.py`."""
     needs_others = False
     def __init__(self,
         data: Interactions, # whose training pairs and features are used
@@ -158,9 +191,12 @@ class BM3(FreeRows):
     ):
         super().__init__(data, dim, layers, reg)
         self.x = nn.ParameterDict(tensors(data, 'BM3'))
-        self.maps = nn.ModuleDict({m: _map(x.shape[1], dim) for m, x in self.x.items()})
-        self.predict, self.dropout, self.pull = _map(dim, dim), dropout, pull
-        if not 0 <= dropout < 1: raise UserError(f'dropout={dropout}: at least 0 and below 1')
+        maps = {m: _map(x.shape[1], dim) for m, x in self.x.items()}
+        self.maps = nn.ModuleDict(maps)
+        self.predict = _map(dim, dim)
+        self.dropout, self.pull = dropout, pull
+        if not 0 <= dropout < 1:
+            raise UserError(f'dropout={dropout}: at least 0 and below 1')
 
     def rows(self)->tuple[Tensor, Tensor]: # users (n_u, d), items (n_i, d)
         "Rows before the last map."
@@ -172,27 +208,38 @@ class BM3(FreeRows):
         return tuple(self.predict(r) for r in self.rows())
 
     def loss(self,
-        user: Tensor, item: Tensor, other: Tensor|None=None, # users, items they took, (B,) each; no others are needed
+        user: Tensor, # (B,)
+        item: Tensor, # which they took, (B,)
+        other: Tensor|None=None, # not needed
         draws: torch.Generator|None=None, # on the CPU, of the dropout
     )->Tensor: # scalar
         "How far the rows of a pair are from predicting each other, and lengths."
         u, i = self.rows()
         lengths = (u.norm() + i.norm())/len(i)
+
         def target(x, table, rows):
             "Rows that are not trained, with one mask for each row of their table."
-            kept = torch.rand(len(table), x.shape[1], generator=draws).to(x.device)[rows] >= self.dropout
-            return x.detach()*kept/(1 - self.dropout)
+            odds = torch.rand(len(table), x.shape[1], generator=draws).to(x.device)
+            return x.detach()*(odds[rows] >= self.dropout)/(1 - self.dropout)
+
         def apart(x, aim):
             "One minus the mean cosine of what a row predicts to its target."
             return 1 - cosine_similarity(self.predict(x), aim).mean()
+
         aim_u, aim_i = target(u[user], u, user), target(i[item], i, item)
         shown = [self.maps[m](x[item]) for m, x in self.x.items()]
-        return apart(u[user], aim_i) + apart(i[item], aim_u) + self.reg*lengths + self.pull*sum(apart(f, aim_i) + apart(f, target(f, i, item)) for f in shown)
+        pair = apart(u[user], aim_i) + apart(i[item], aim_u)
+        pulled = sum(apart(f, aim_i) + apart(f, target(f, i, item)) for f in shown)
+        return pair + self.reg*lengths + self.pull*pulled
 
 # %% ../../nbs/lirdrec/24_baselines.ipynb #78c5a7cc
 class Popularity:
     "The number of training pairs of each item. Source: folklore."
-    def __init__(self, data: Interactions): self.counts = torch.bincount(torch.from_numpy(data.pairs(TRAIN)[1]), minlength=data.items).double()
+    def __init__(self,
+        data: Interactions, # whose training pairs are counted
+    ):
+        item = torch.from_numpy(data.pairs(TRAIN)[1])
+        self.counts = torch.bincount(item, minlength=data.items).double()
 
     def scores(self, users: Tensor)->Tensor: # (B, n_i)
         "The same scores for every user."
@@ -204,11 +251,14 @@ class EASE:
         data: Interactions, # whose training pairs are used
         reg: float=100.,    # λ
     ):
+        self.data = data
         user, item = data.by_user
-        ones, self.data = torch.ones(len(user), dtype=torch.float64), data
-        r, r_t = csr(user, item, ones, (data.users, data.items)), csr(item, user, ones, (data.items, data.users))
-        p = torch.linalg.inv((r_t @ r).to_dense() + reg*torch.eye(data.items, dtype=torch.float64))
-        self.b = torch.eye(data.items, dtype=torch.float64) - p/p.diagonal()
+        ones = torch.ones(len(user), dtype=torch.float64)
+        r = csr(user, item, ones, (data.users, data.items))
+        r_t = csr(item, user, ones, (data.items, data.users))
+        eye = torch.eye(data.items, dtype=torch.float64)
+        p = torch.linalg.inv((r_t @ r).to_dense() + reg*eye)
+        self.b = eye - p/p.diagonal()
 
     def scores(self, users: Tensor)->Tensor: # (B, n_i)
         "Sums of item weights over what the user took."
@@ -221,4 +271,5 @@ def taken(
 )->Tensor: # (B, n_i), sparse CSR
     "One where a user took an item in training, else zero."
     rows, items = places(users.numpy(), *data.by_user)
-    return csr(rows, items, torch.ones(len(rows), dtype=dtype), (len(users), data.items))
+    ones = torch.ones(len(rows), dtype=dtype)
+    return csr(rows, items, ones, (len(users), data.items))

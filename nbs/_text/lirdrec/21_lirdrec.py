@@ -21,7 +21,7 @@ from torch.nn.functional import normalize
 
 from papers_nb.errors import UserError
 from papers_nb.lirdrec.data import Interactions
-from papers_nb.lirdrec.graph import GraphNet, ItemGraph, bpr, tensors
+from papers_nb.lirdrec.graph import GraphNet, ItemGraph, bpr, free_rows, tensors
 from papers_nb.lirdrec.transform import transform
 
 # %%
@@ -61,7 +61,9 @@ from papers_nb.lirdrec.sampling import Negatives
 COPIES = ('code', 'logit', 'convex', 'network', 'uniform')
 
 class Copying(nn.Module):
-    "Weights of the branches for each user, with a memory. Source: official code, `src/models/lirdrec.py` (code); the other kinds are ours."
+    """Weights of the branches for each user, with a memory.
+
+    Source: official code, `src/models/lirdrec.py` (code); the other kinds are ours."""
     def __init__(self,
         users: int,      # n_u
         branches: int,   # M
@@ -71,28 +73,42 @@ class Copying(nn.Module):
         base: float=.9,  # β
     ):
         super().__init__()
-        if kind not in COPIES: raise UserError(f'pwc={kind!r}: one of {", ".join(COPIES)}')
-        if not 0 < start < 1 or not 0 < base < 1: raise UserError(f'decay_weight={start}, decay_base={base}: both between 0 and 1')
+        if kind not in COPIES:
+            raise UserError(f'pwc={kind!r}: one of {", ".join(COPIES)}')
+        if not 0 < start < 1 or not 0 < base < 1:
+            raise UserError(
+                f'decay_weight={start}, decay_base={base}: both between 0 and 1')
         self.kind, self.base = kind, base
-        self.nets = nn.ModuleList(nn.Sequential(nn.Linear(dim, dim//4), nn.LeakyReLU(), nn.Linear(dim//4, 1)) for _ in range(branches))
+        small = lambda: (nn.Linear(dim, dim//4), nn.LeakyReLU(), nn.Linear(dim//4, 1))
+        self.nets = nn.ModuleList(nn.Sequential(*small()) for _ in range(branches))
         self.memory = nn.Parameter(torch.full((users, branches), 1/branches))
-        self.register_buffer('mix', torch.tensor(1. if kind == 'network' else start, dtype=torch.float64))
+        mix = torch.tensor(1. if kind == 'network' else start, dtype=torch.float64)
+        self.register_buffer('mix', mix)
         self.register_buffer('last', self.memory.detach().clone())
 
     def start_epoch(self, epoch: int):
-        "Copy what was used last, and lower ω. Called before the first batch of epoch 1, 2, …"
+        "Copy what was used last and lower ω, before the first batch of epoch 1, 2, …"
         self.memory.data.copy_(self.last)
         if self.kind != 'network':
             odds = self.base**epoch*self.mix
             self.mix.copy_(odds/(odds + 1 - self.mix))
 
-    def forward(self, rows: list[Tensor])->Tensor: # rows of each branch, (n_u, d); weights (n_u, M)
+    def forward(self,
+        rows: list[Tensor], # of each branch, (n_u, d)
+    )->Tensor: # (n_u, M)
         "Weights that sum to one over the branches."
         if self.kind == 'uniform': return torch.full_like(self.memory, 1/len(rows))
-        proposed, w = torch.cat([net(u) for net, u in zip(self.nets, rows)], 1), self.mix.to(self.memory.dtype)
-        logits, shares = w*proposed + (1 - w)*self.memory, self.memory.clamp(min=1e-6)
-        weights = logits.softmax(1) if self.kind != 'convex' else w*proposed.softmax(1) + (1 - w)*shares/shares.sum(1, keepdim=True)
-        if self.training: self.last.copy_((logits if self.kind == 'logit' else weights).detach())
+        proposed = torch.cat([net(u) for net, u in zip(self.nets, rows)], 1)
+        w = self.mix.to(self.memory.dtype)
+        if self.kind == 'convex':
+            shares = self.memory.clamp(min=1e-6)
+            memory = (1 - w)*shares/shares.sum(1, keepdim=True)
+            copied = weights = w*proposed.softmax(1) + memory
+        else:
+            logits = w*proposed + (1 - w)*self.memory
+            weights = logits.softmax(1)
+            copied = logits if self.kind == 'logit' else weights
+        if self.training: self.last.copy_(copied.detach())
         return weights
 
     def used(self)->Tensor: # (n_u, M)
@@ -132,13 +148,22 @@ def principal(
     x: Tensor, # (n, D)
     k: int,    # 1 to D
 )->Tensor: # (n, k), in x's type
-    "Coordinates along the k directions of largest variance, by the eigenvectors of the covariance. Source: ours; the paper has no such option."
-    if not 1 <= k <= min(x.shape): raise UserError(f'pca={k}: 1 to {min(x.shape)}, what features of shape {tuple(x.shape)} can fill')
+    """Coordinates along the k directions of largest variance, by the eigenvectors of
+    the covariance.
+
+    Source: ours; the paper has no such option."""
+    most = min(x.shape)
+    if not 1 <= k <= most:
+        raise UserError(
+            f'pca={k}: 1 to {most}, what features of shape {tuple(x.shape)} can fill')
     centred = x.double() - x.double().mean(0)
-    return (centred @ torch.linalg.eigh(centred.T @ centred)[1].flip(1)[:, :k]).to(x.dtype)
+    directions = torch.linalg.eigh(centred.T @ centred)[1].flip(1)
+    return (centred @ directions[:, :k]).to(x.dtype)
 
 class LIRDRecNet(GraphNet):
-    "Items from features only, users from three free tables. Source: Zhou et al. 2025; official code, `src/models/lirdrec.py`."
+    """Items from features only, users from three free tables.
+
+    Source: Zhou et al. 2025; official code, `src/models/lirdrec.py`."""
     def __init__(self,
         data: Interactions, # whose training pairs and features are used
         dim: int=64,        # d
@@ -151,53 +176,73 @@ class LIRDRecNet(GraphNet):
         decay_base: float=.9,   # β
         dct: str='1d',      # one of TRANSFORMS, for the shared branch
         reg: float=1e-4,    # λ
-        items: str='features', # one of ITEMS: what a row of an item is made of; the paper leaves free rows out
-        drop: float=0.,     # ρ, share of the pairs left out of an epoch's training graph
-        pca: int=0,         # keep that many directions of each modality before the encoders; 0: all
+        items: str='features', # one of ITEMS: what makes a row; the paper uses no ids
+        drop: float=0.,     # ρ, share of the pairs left out of an epoch's graph
+        pca: int=0,         # directions of each modality that are encoded; 0: all
     ):
         super().__init__(data, layers, drop=drop)
-        if items not in ITEMS: raise UserError(f'items={items!r}: one of {", ".join(ITEMS)}')
-        features = tensors(data, 'LIRDRec')
-        if pca: features = {m: principal(x, min(pca, *x.shape)) for m, x in features.items()}
-        features['shared'] = torch.cat([transform(x, dct) for x in features.values()], 1)
-        for m, x in features.items(): self.register_buffer(f'x_{m}', x, persistent=False)
-        self.branches, self.reg = list(features), reg
-        self.encoders = nn.ModuleDict({m: nn.Sequential(nn.Linear(x.shape[1], hidden), nn.LeakyReLU(), nn.Linear(hidden, dim, bias=False)) for m, x in features.items() if items != 'ids'})
-        self.tables = nn.ParameterDict({m: nn.Parameter(nn.init.xavier_normal_(torch.empty(data.users, dim))) for m in features})
-        self.ids = nn.ParameterDict({m: nn.Parameter(nn.init.xavier_normal_(torch.empty(data.items, dim))) for m in features if items != 'features'})
-        self.alike = ItemGraph(data.features, shares, neighbours) if neighbours else None
-        self.copying = Copying(data.users, len(features), dim, pwc, decay_weight, decay_base)
+        if items not in ITEMS:
+            raise UserError(f'items={items!r}: one of {", ".join(ITEMS)}')
+        x = tensors(data, 'LIRDRec')
+        if pca: x = {m: principal(x[m], min(pca, *x[m].shape)) for m in x}
+        x['shared'] = torch.cat([transform(x[m], dct) for m in x], 1)
+        for m in x: self.register_buffer(f'x_{m}', x[m], persistent=False)
+        self.branches, self.reg = list(x), reg
+        encoded = {m: x[m].shape[1] for m in x if items != 'ids'}
+        encoders = {m: _encoder(size, hidden, dim) for m, size in encoded.items()}
+        tables = {m: free_rows(data.users, dim) for m in x}
+        ids = {m: free_rows(data.items, dim) for m in x if items != 'features'}
+        self.encoders = nn.ModuleDict(encoders)
+        self.tables = nn.ParameterDict(tables)
+        self.ids = nn.ParameterDict(ids)
+        graph = ItemGraph(data.features, shares, neighbours) if neighbours else None
+        self.alike = graph
+        self.copying = Copying(
+            data.users, len(x), dim, pwc, start=decay_weight, base=decay_base)
 
     def start_epoch(self, epoch: int):
         "Once before the first batch of every epoch, counted from 1."
         self.copying.start_epoch(epoch)
 
-    def seen(self)->dict: # ω, and over users the mean and standard deviation of the weight of each branch
-        "What a training notes after an epoch."
-        used = self.copying.used()
-        return {'mix': [self.copying.mix.item()], 'weights': used.mean(0).tolist(), 'spread': used.std(0).tolist()}
+    def seen(self)->dict[str, list[float]]: # mix: ω; weights, spread: of each branch
+        "What a training notes after an epoch; mean and standard deviation over users."
+        used, mix = self.copying.used(), self.copying.mix.item()
+        return {'mix': [mix], 'weights': used.mean(0).tolist(),
+                'spread': used.std(0).tolist()}
 
     def _made(self, m):
         "Rows of the items in a branch, (n_i, d)."
         made = [self.encoders[m](getattr(self, f'x_{m}'))] if m in self.encoders else []
         return sum(made + ([self.ids[m]] if m in self.ids else []))
 
+    def _beside(self, rows):
+        "Rows of all branches, scaled to length one, side by side, (n, M d)."
+        return torch.cat([normalize(rows[m], dim=1) for m in self.branches], 1)
+
     def forward(self)->tuple[Tensor, Tensor]: # users (n_u, M d), items (n_i, M d)
         "Representations of all users and items; the score is their product."
         made = {m: self._made(m) for m in self.branches}
-        u, i = self.graph(*(torch.cat([normalize(t[m], dim=1) for m in self.branches], 1) for t in (self.tables, made)))
+        u, i = self.graph(self._beside(self.tables), self._beside(made))
         rows = u.chunk(len(self.branches), 1)
         weights = self.copying(rows)
         u = torch.cat([w*r for w, r in zip(weights.split(1, 1), rows)], 1)
         return u, i + self.alike(i) if self.alike is not None else i
 
     def loss(self,
-        user: Tensor, item: Tensor, other: Tensor, # users, items they took, items drawn, (B,) each
+        user: Tensor,  # (B,)
+        item: Tensor,  # which they took, (B,)
+        other: Tensor, # items drawn for them, (B,)
         draws: torch.Generator|None=None, # not needed
     )->Tensor: # scalar
         "BPR and the mean square of all representations."
         u, i = self()
-        return bpr(u[user], i[item], i[other]) + self.reg*(u.square().mean() + i.square().mean())
+        cost = bpr(u[user], i[item], i[other])
+        return cost + self.reg*(u.square().mean() + i.square().mean())
+
+def _encoder(size, hidden, dim):
+    "Two linear layers, without a last bias."
+    first, last = nn.Linear(size, hidden), nn.Linear(hidden, dim, bias=False)
+    return nn.Sequential(first, nn.LeakyReLU(), last)
 
 
 # %% [markdown]

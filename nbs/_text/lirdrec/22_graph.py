@@ -55,62 +55,80 @@ class SparseProduct(torch.autograd.Function):
         return None, None, ctx.a_t @ g
 
 def csr(
-    rows, columns, values, # of the entries, (n,) each
+    rows,    # of the entries, (n,)
+    columns, # likewise
+    values,  # likewise
     shape: tuple[int, int],
 )->Tensor: # sparse CSR
     "A sparse matrix from its entries; equal places are added up."
+    places = torch.stack([torch.as_tensor(rows), torch.as_tensor(columns)])
     with warnings.catch_warnings():
         warnings.simplefilter('ignore')
-        return torch.sparse_coo_tensor(torch.stack([torch.as_tensor(rows), torch.as_tensor(columns)]), values, shape).coalesce().to_sparse_csr()
+        return torch.sparse_coo_tensor(places, values, shape).coalesce().to_sparse_csr()
 
 class Propagation(nn.Module):
-    "Sums of rows over the graph of users and items, thinned in training if asked. Source: He et al. 2020 (LightGCN); official code, `src/models/lirdrec.py`."
+    """Sums of rows over the graph of users and items, thinned in training if asked.
+
+    Source: He et al. 2020 (LightGCN); official code, `src/models/lirdrec.py`."""
     def __init__(self,
-        user, item,         # training pairs, int64 (N,) each
+        user,               # of each training pair, int64 (N,)
+        item,               # likewise
         users: int,         # n_u
         items: int,         # n_i
         layers: int=2,      # L
         mean: bool=False,   # divide by L + 1, as LightGCN does
-        drop: float=0.,     # ρ, share of the pairs left out of an epoch's training graph
+        drop: float=0.,     # ρ, share of the pairs left out of an epoch's graph
     ):
         super().__init__()
-        if layers < 0: raise UserError(f'layers={layers}: at least 0')
-        if not 0 <= drop < 1: raise UserError(f'drop={drop}: at least 0 and below 1')
-        self.pairs, self.shape = (torch.as_tensor(user), torch.as_tensor(item)), (users, items)
-        self.layers, self.scale, self.drop = layers, 1/(layers + 1) if mean else 1., drop
-        for name, x in zip(('r', 'r_t'), self._scaled(*self.pairs)): self.register_buffer(name, x, persistent=False)
-        self.thinned, self.kept = None, int(len(self.pairs[0])*(1 - drop) + 1e-9)
-        if not self.kept: raise UserError(f'drop={drop} leaves none of the {len(self.pairs[0])} pairs')
+        if layers < 0:
+            raise UserError(f'layers={layers}: at least 0')
+        if not 0 <= drop < 1:
+            raise UserError(f'drop={drop}: at least 0 and below 1')
+        self.pairs = torch.as_tensor(user), torch.as_tensor(item)
+        self.shape = users, items
+        self.layers, self.drop = layers, drop
+        self.scale = 1/(layers + 1) if mean else 1.
+        for name, x in zip(('r', 'r_t'), self._scaled(*self.pairs)):
+            self.register_buffer(name, x, persistent=False)
+        n = len(self.pairs[0])
+        self.thinned, self.kept = None, int(n*(1 - drop) + 1e-9)
+        if not self.kept:
+            raise UserError(f'drop={drop} leaves none of the {n} pairs')
 
     def _values(self, user, item):
         "One over the root of both degrees, for every pair."
-        du, di = (torch.bincount(t, minlength=n).double() + 1e-7 for t, n in zip((user, item), self.shape))
+        users, items = self.shape
+        du = torch.bincount(user, minlength=users).double() + 1e-7
+        di = torch.bincount(item, minlength=items).double() + 1e-7
         return (du[user]*di[item]).rsqrt().float()
 
     def _scaled(self, user, item):
         "The scaled matrix of some pairs and its transpose."
-        values = self._values(user, item)
-        return csr(user, item, values, self.shape), csr(item, user, values, self.shape[::-1])
+        values, shape = self._values(user, item), self.shape
+        return csr(user, item, values, shape), csr(item, user, values, shape[::-1])
 
     def thin(self,
         draws: torch.Generator, # on the CPU
     ):
-        "Draw the pairs that the next epoch trains on, those of small degree more often."
+        "Draw the pairs of the next epoch, those of small degree more often."
         if not self.drop: return
         kept = torch.multinomial(self._values(*self.pairs), self.kept, generator=draws)
-        self.thinned = tuple(x.to(self.r.device) for x in self._scaled(*(p[kept] for p in self.pairs)))
+        scaled = self._scaled(*(p[kept] for p in self.pairs))
+        self.thinned = tuple(x.to(self.r.device) for x in scaled)
 
     def forward(self,
         u: Tensor, # rows of the users, (n_u, d)
         i: Tensor, # rows of the items, (n_i, d)
     )->tuple[Tensor, Tensor]: # the same shapes
-        "Sum or mean over 0 to L layers; of a row without neighbours every layer but the first is zero."
-        r, r_t = self.thinned if self.training and self.thinned else (self.r, self.r_t)
-        sums, now = [u, i], (u, i)
+        """Sum or mean over 0 to L layers; of a row without neighbours every layer but
+        the first is zero."""
+        thin = self.training and self.thinned
+        r, r_t = self.thinned if thin else (self.r, self.r_t)
+        sum_u, sum_i = u, i
         for _ in range(self.layers):
-            now = SparseProduct.apply(r, r_t, now[1]), SparseProduct.apply(r_t, r, now[0])
-            sums = [s + n for s, n in zip(sums, now)]
-        return tuple(s*self.scale for s in sums)
+            u, i = SparseProduct.apply(r, r_t, i), SparseProduct.apply(r_t, r, u)
+            sum_u, sum_i = sum_u + u, sum_i + i
+        return sum_u*self.scale, sum_i*self.scale
 
 
 # %% [markdown]
@@ -138,7 +156,9 @@ u.flatten(), i.flatten()
 # %%
 #| exports
 class GraphNet(nn.Module):
-    "A network over the graph of users and items; a forward gives rows of users and items. Source: ours."
+    """A network over the graph of users and items; a forward gives rows of both.
+
+    Source: ours."""
     needs_others = True # whether its loss compares with items that were drawn
     def __init__(self,
         data: Interactions, # whose training pairs are used
@@ -147,7 +167,8 @@ class GraphNet(nn.Module):
         drop: float=0.,     # share of the pairs left out of an epoch's training graph
     ):
         super().__init__()
-        self.graph = Propagation(*data.pairs(TRAIN), data.users, data.items, layers, mean, drop)
+        self.graph = Propagation(
+            *data.pairs(TRAIN), data.users, data.items, layers, mean=mean, drop=drop)
 
     def start_epoch(self, epoch: int):
         "Once before the first batch of epoch 1, 2, …; changes what a checkpoint keeps."
@@ -156,8 +177,8 @@ class GraphNet(nn.Module):
         "Draw what an epoch draws; called again when a run resumes within an epoch."
         self.graph.thin(draws)
 
-    def watched(self)->list[Tensor]: # free rows of items, then the linear map of their features, of a network whose items are made of these two
-        "Parameters whose gradients a training notes."
+    def watched(self)->list[Tensor]: # free rows of items, the map of their features
+        "Parameters whose gradients a training notes, if items are made of these two."
         return []
 
     def seen(self)->dict: # name → list of numbers
@@ -168,10 +189,22 @@ def tensors(
     data: Interactions, # whose features are asked for
     who: str,           # needs them
 )->dict[str, Tensor]: # modality → float32 (n_i, D)
-    "Features as tensors; raises `UserError` where there are none, or for a name that torch has taken."
-    if not data.features: raise UserError(f'{data.name} has no features, which {who} needs')
-    if taken := [m for m in data.features if hasattr(nn.ModuleDict(), m)]: raise UserError(f'features {taken[0]!r}: a name that torch uses itself; choose another')
+    """Features as tensors; raises `UserError` where there are none, or for a name that
+    torch has taken."""
+    if not data.features:
+        raise UserError(f'{data.name} has no features, which {who} needs')
+    for m in data.features:
+        if hasattr(nn.ModuleDict(), m):
+            raise UserError(
+                f'features {m!r}: a name that torch uses itself; choose another')
     return {m: torch.from_numpy(np.array(x)) for m, x in data.features.items()}
+
+def free_rows(
+    n: int,   # how many
+    dim: int, # length of each
+)->nn.Parameter: # (n, dim)
+    "Rows that are learned, Xavier-normal at first."
+    return nn.Parameter(nn.init.xavier_normal_(torch.empty(n, dim)))
 
 def bpr(
     u: Tensor, # rows of users, (B, d)
@@ -194,28 +227,46 @@ def nearest(
     k: int=10,  # neighbours, the item itself among them
     batch: int=2048, # rows at once
 )->Tensor: # ids (n, k); ties go to the smaller id
-    "The items of largest cosine. Source: official code, `src/models/lirdrec.py`; the order of ties is ours."
-    if not 1 <= k <= len(x): raise UserError(f'k={k} neighbours: 1 to {len(x)}, the number of items')
+    """The items of largest cosine.
+
+    Source: official code, `src/models/lirdrec.py`; the order of ties is ours."""
+    if not 1 <= k <= len(x):
+        raise UserError(f'k={k} neighbours: 1 to {len(x)}, the number of items')
     unit = nn.functional.normalize(x.double(), dim=1)
-    return torch.cat([top_k((part @ unit.T).round(decimals=10), k) for part in unit.split(batch)])
+    cosines = ((part @ unit.T).round(decimals=10) for part in unit.split(batch))
+    return torch.cat([top_k(some, k) for some in cosines])
+
+def usual_shares(
+    features: dict, # modality → anything
+)->dict[str, float]: # modality → its share in the mixture
+    "One tenth for `image`, else for the first; the others get equal parts of the rest."
+    first = 'image' if 'image' in features else next(iter(features))
+    if len(features) == 1: return {first: 1.}
+    return {m: .1 if m == first else .9/(len(features) - 1) for m in features}
 
 class ItemGraph(nn.Module):
-    "A frozen mixture of nearest-neighbour graphs, one a modality. Source: official code, `src/models/lirdrec.py`."
+    """A frozen mixture of nearest-neighbour graphs, one a modality.
+
+    Source: official code, `src/models/lirdrec.py`."""
     def __init__(self,
         features: dict, # modality → (n_i, D)
-        shares: dict|None=None, # modality → its share in the mixture, summing to one; if None one tenth for `image`, or else for the first, and the rest for the others
+        shares: dict|None=None, # modality → its share; else `usual_shares`
         k: int=10,      # neighbours of each item
     ):
         super().__init__()
-        first, rest = 'image' if 'image' in features else next(iter(features)), len(features) - 1
-        shares = shares or {m: 1. if not rest else .1 if m == first else .9/rest for m in features}
-        if shares.keys() != features.keys() or abs(sum(shares.values()) - 1) > 1e-6 or min(shares.values()) < 0: raise UserError(f'shares={shares}: one for each of {", ".join(features)}, none negative, summing to one')
+        shares = shares or usual_shares(features)
+        whole = abs(sum(shares.values()) - 1) <= 1e-6
+        if shares.keys() != features.keys() or not whole or min(shares.values()) < 0:
+            raise UserError(f'shares={shares}: one for each of {", ".join(features)}, '
+                            'none negative, summing to one')
         n = len(next(iter(features.values())))
-        columns = torch.cat([nearest(torch.as_tensor(np.asarray(x)), k).flatten() for x in features.values()])
+        near = [nearest(torch.as_tensor(np.asarray(x)), k) for x in features.values()]
+        columns = torch.cat([ids.flatten() for ids in near])
         rows = torch.arange(n).repeat_interleave(k).repeat(len(features))
         values = torch.cat([torch.full((n*k,), shares[m]/k) for m in features])
-        self.register_buffer('s', csr(rows, columns, values, (n, n)), persistent=False)
-        self.register_buffer('s_t', csr(columns, rows, values, (n, n)), persistent=False)
+        s, s_t = csr(rows, columns, values, (n, n)), csr(columns, rows, values, (n, n))
+        self.register_buffer('s', s, persistent=False)
+        self.register_buffer('s_t', s_t, persistent=False)
 
     def forward(self, i: Tensor)->Tensor: # rows of the items, (n_i, d)
         "Each row as the mixture of its neighbours' rows."

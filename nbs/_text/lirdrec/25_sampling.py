@@ -33,29 +33,35 @@ from papers_nb.core.checks import raises
 class Negatives:
     "Draws items that a user did not take. Source: MMRec, `utils/dataloader.py`."
     def __init__(self,
-        user: Tensor, item: Tensor, # training pairs, int64 (N,) each
+        user: Tensor, # of each training pair, int64 (N,)
+        item: Tensor, # likewise
     ):
         self.pool, self.items = item.unique(), int(item.max()) + 1
         self.taken = (user*self.items + item).unique()
-        if (torch.bincount(self.taken//self.items) >= len(self.pool)).any(): raise UserError('a user took every item, so there is none to draw for them')
+        counts = torch.bincount(self.taken//self.items)
+        if (counts >= len(self.pool)).any():
+            raise UserError('a user took every item, so there is none to draw for them')
 
     def draw(self,
         user: Tensor,               # (B,)
         generator: torch.Generator, # on the CPU
     )->Tensor: # items, (B,)
         "One item for each user."
-        drawn, left = torch.empty_like(user), torch.arange(len(user), device=user.device)
+        drawn = torch.empty_like(user)
+        left = torch.arange(len(user), device=user.device)
         while len(left):
-            drawn[left] = self.pool[torch.randint(len(self.pool), (len(left),), generator=generator).to(user.device)]
+            places = torch.randint(len(self.pool), (len(left),), generator=generator)
+            drawn[left] = self.pool[places.to(user.device)]
             keys = user[left]*self.items + drawn[left]
-            places = torch.searchsorted(self.taken, keys).clamp(max=len(self.taken) - 1)
-            left = left[self.taken[places] == keys]
+            near = torch.searchsorted(self.taken, keys).clamp(max=len(self.taken) - 1)
+            left = left[self.taken[near] == keys]
         return drawn
 
 
 # %%
 negatives = Negatives(torch.tensor([0, 0, 1]), torch.tensor([0, 1, 2]))
-drawn = negatives.draw(torch.tensor([0]*1000 + [1]*1000), torch.Generator().manual_seed(0))
+asking = torch.tensor([0]*1000 + [1]*1000)
+drawn = negatives.draw(asking, torch.Generator().manual_seed(0))
 drawn[:1000].unique().tolist(), torch.bincount(drawn[1000:]).tolist()
 
 # %%
