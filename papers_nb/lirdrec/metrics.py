@@ -22,12 +22,18 @@ def top_k(
     scores: Tensor, # (B, n_i)
     k: int,         # how many
 )->Tensor: # item ids, best first, ties by ascending id, (B, k)
-    "The k largest scores of each row, in an order that does not depend on the kernel. Source: ours."
-    if not 1 <= k <= scores.shape[1]: raise UserError(f'k={k}: 1 to {scores.shape[1]}, the number of items')
-    values, ids = scores.topk(min(k + 1, scores.shape[1]), 1)
+    """The k largest scores of each row, in an order that does not depend on the kernel.
+
+    Source: ours."""
+    n = scores.shape[1]
+    if not 1 <= k <= n:
+        raise UserError(f'k={k}: 1 to {n}, the number of items')
+    values, ids = scores.topk(min(k + 1, n), 1)
     tied = (values[:, 1:] == values[:, :-1]).any(1)
     best = ids[:, :k].clone()
-    if tied.any(): best[tied] = scores[tied].argsort(dim=1, descending=True, stable=True)[:, :k]
+    if tied.any():
+        order = scores[tied].argsort(dim=1, descending=True, stable=True)
+        best[tied] = order[:, :k]
     return best
 
 # %% ../../nbs/lirdrec/23_metrics.ipynb #c76832f9
@@ -42,8 +48,9 @@ def measures(
     gains = 1/torch.log2(ranks + 1)
     for k in ks:
         h, few = hits[:, :k], targets.clamp(max=k)
+        gain, best = (h*gains[:k]).sum(1), gains.cumsum(0)[few - 1]
         found[f'recall@{k}'] = (h.sum(1)/targets).mean().item()
-        found[f'ndcg@{k}'] = ((h*gains[:k]).sum(1)/gains.cumsum(0)[few - 1]).mean().item()
+        found[f'ndcg@{k}'] = (gain/best).mean().item()
         found[f'precision@{k}'] = (h.sum(1)/k).mean().item()
         found[f'map@{k}'] = ((h*h.cumsum(1)/ranks[:k]).sum(1)/few).mean().item()
     return found
@@ -60,14 +67,18 @@ def unseen(
     return scores
 
 def places(
-    ids: np.ndarray,                    # users, in any order, (B,)
-    user: np.ndarray, item: np.ndarray, # pairs in order of user, (N,) each
+    ids: np.ndarray,  # users, in any order, (B,)
+    user: np.ndarray, # of each pair, ascending, (N,)
+    item: np.ndarray, # of each pair, (N,)
 )->tuple[Tensor, Tensor]: # int64
-    "Row and column of every pair of some users in a table with one row for each of them. Source: ours."
+    """Row and column of every pair of some users in a table with one row for each.
+
+    Source: ours."""
     low, high = (np.searchsorted(user, ids, side) for side in ('left', 'right'))
     rows = np.repeat(np.arange(len(ids)), high - low)
-    within = np.arange(len(rows)) - np.repeat(np.cumsum(high - low) - (high - low), high - low)
-    return torch.from_numpy(rows), torch.from_numpy(item[low[rows] + within])
+    firsts = np.cumsum(high - low) - (high - low)
+    columns = item[low[rows] + np.arange(len(rows)) - firsts[rows]]
+    return torch.from_numpy(rows), torch.from_numpy(columns)
 
 @torch.no_grad()
 def ranking(
@@ -79,7 +90,8 @@ def ranking(
     device: str='cpu',  # of the scores
 )->Tensor: # item ids, best first, (n_u, k), on the CPU
     "The best items of every user. Source: MMRec, `utils/topk_evaluator.py`."
-    lists, out = [], None if among is None else torch.from_numpy(~among).to(device)
+    out = None if among is None else torch.from_numpy(~among).to(device)
+    lists = []
     for ids in np.split(np.arange(data.users), range(batch, data.users, batch)):
         s = unseen(scores(torch.from_numpy(ids).to(device)), ids, data)
         if out is not None: s[:, out] = -torch.inf
@@ -87,16 +99,23 @@ def ranking(
     return torch.cat(lists)
 
 def judge(
-    lists: Tensor,                      # of every user, as `ranking` makes them, (n_u, k)
-    user: np.ndarray, item: np.ndarray, # pairs to be found, (N,) each
-    ks: tuple[int, ...]=(10, 20),       # list lengths, at most k
+    lists: Tensor,    # of every user, as `ranking` makes them, (n_u, k)
+    user: np.ndarray, # of each pair to be found, (N,)
+    item: np.ndarray, # likewise
+    ks: tuple[int, ...]=(10, 20), # list lengths, at most k
 )->dict[str, float]: # as `measures`
-    "Hold lists against pairs, for every user who has something to find. Source: MMRec, `utils/topk_evaluator.py`."
-    if not len(user): raise UserError('there are no pairs in this part or group, so there is nothing to find')
+    """Hold lists against pairs, for every user who has something to find.
+
+    Source: MMRec, `utils/topk_evaluator.py`."""
+    if not len(user):
+        raise UserError(
+            'there are no pairs in this part or group, so there is nothing to find')
     ids, targets = np.unique(user, return_counts=True)
-    size = max(int(lists.max()), int(item.max())) + 1
-    if max(ks) > lists.shape[1] < size: raise UserError(f'ks={ks}: the lists hold {lists.shape[1]} items, not {max(ks)}')
-    hits = torch.isin(torch.from_numpy(ids)[:, None]*size + lists[ids], torch.from_numpy(user*size + item))
+    longest, size = lists.shape[1], max(int(lists.max()), int(item.max())) + 1
+    if max(ks) > longest < size:
+        raise UserError(f'ks={ks}: the lists hold {longest} items, not {max(ks)}')
+    listed = torch.from_numpy(ids)[:, None]*size + lists[ids]
+    hits = torch.isin(listed, torch.from_numpy(user*size + item))
     return measures(hits, torch.from_numpy(targets), ks)
 
 def evaluate(
@@ -107,7 +126,9 @@ def evaluate(
     **options,          # of `ranking`
 )->dict[str, float]: # as `measures`
     "Rank all items for every user and judge by one part."
-    if not (data.part == part).any(): raise UserError(f'{data.name} has no pairs in part {part}, so there is nothing to find')
+    if not (data.part == part).any():
+        raise UserError(
+            f'{data.name} has no pairs in part {part}, so there is nothing to find')
     return judge(ranking(scores, data, max(ks), **options), *data.pairs(part), ks)
 
 def by_degree(
@@ -116,14 +137,23 @@ def by_degree(
     part: int=TEST,     # judged
     k: int=20,          # list length
 )->dict[str, float]: # group → recall@k, for groups with something to find
-    "Recall of users, and of items, grouped by how many training pairs they have: at most 3, 4 to 5, 6 to 10, more. Source: ours."
+    """Recall of users, and of items, grouped by how many training pairs they have: at
+    most 3, 4 to 5, 6 to 10, more.
+
+    Source: ours."""
+    groups = {'to 3': (0, 4), '4 to 5': (4, 6), '6 to 10': (6, 11),
+              'over 10': (11, np.inf)}
     user, item = data.pairs(part)
-    found, edges = {}, (0, 4, 6, 11, np.inf)
-    for side, own, train, n in zip(('users', 'items'), (user, item), data.pairs(TRAIN), (data.users, data.items)):
-        degree = np.bincount(train, minlength=n)[own]
-        for low, high, name in zip(edges, edges[1:], ('to 3', '4 to 5', '6 to 10', 'over 10')):
+    users, items = data.pairs(TRAIN)
+    degrees = {'users': np.bincount(users, minlength=data.users)[user],
+               'items': np.bincount(items, minlength=data.items)[item]}
+    found = {}
+    for side, degree in degrees.items():
+        for name, (low, high) in groups.items():
             rows = (degree >= low) & (degree < high)
-            if rows.any(): found[f'{side} {name}'] = judge(lists, user[rows], item[rows], (k,))[f'recall@{k}']
+            if not rows.any(): continue
+            measured = judge(lists, user[rows], item[rows], (k,))
+            found[f'{side} {name}'] = measured[f'recall@{k}']
     return found
 
 
@@ -147,14 +177,18 @@ class Best:
         net: nn.Module, # watched
         patience: int,  # epochs without a better value after which it is enough
     ):
-        self.net, self.patience, self.value, self.since, self.weights = net, patience, -math.inf, 0, self._now(net)
+        self.net, self.patience = net, patience
+        self.value, self.since, self.weights = -math.inf, 0, self._now()
 
-    def _now(self, net): return {k: v.detach().clone() for k, v in net.state_dict().items()}
+    def _now(self):
+        "A copy of the present weights."
+        return {k: v.detach().clone() for k, v in self.net.state_dict().items()}
 
     def update(self, value: float)->bool: # true when it is enough
         "Note the value of an epoch."
         self.since += 1
-        if value > self.value: self.value, self.since, self.weights = value, 0, self._now(self.net)
+        if value > self.value:
+            self.value, self.since, self.weights = value, 0, self._now()
         return self.since > self.patience
 
     def state_dict(self)->dict:
@@ -163,4 +197,5 @@ class Best:
 
     def load_state_dict(self, state: dict):
         "Go on from a checkpoint."
-        self.value, self.since, self.weights = state['value'], state['since'], state['weights']
+        self.value, self.since = state['value'], state['since']
+        self.weights = state['weights']

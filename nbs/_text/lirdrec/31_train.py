@@ -21,7 +21,7 @@ from typing import Literal
 data: Literal['synthetic', 'movielens-small', 'baby', 'sports', 'clothing', 'electronics', 'microlens'] = 'synthetic'  # data set
 hidden_taste: float = 0.0  # >= 0: synthetic: weight of a taste that no feature shows
 cold: float = 0.0  # >= 0, < 1: share of the items that nobody takes before the test
-model: Literal['lirdrec', 'bprmf', 'lightgcn', 'vbpr', 'freedom', 'bm3', 'sum'] = 'lirdrec'  # recommender
+model: str = 'lirdrec'  # in lirdrec.recommenders.MODELS: recommender
 items: Literal['features', 'ids', 'both'] = 'features'  # lirdrec: what makes item rows
 pwc: Literal['code', 'logit', 'convex', 'network', 'uniform'] = 'code'  # branch weights
 dct: Literal['1d', '2d', 'none', 'random'] = '1d'  # lirdrec: transform, shared branch
@@ -36,7 +36,7 @@ hidden: int = 256  # >= 1: lirdrec: width of the encoders
 layers: int = 2  # >= 0: of the graph of users and items
 reg: float = 0.0001  # >= 0: weight of the penalty; freedom: of the modalities' terms
 scale: float = 1.0  # > 0: sum: root mean square length of a row of features
-optimizer: Literal['adam', 'sgd'] = 'adam'  # way of descent
+optimizer: str = 'adam'  # in lirdrec.train.OPTIMIZERS: way of descent
 lr: float = 0.001  # > 0: learning rate
 batch: int = 2048  # >= 1: pairs a step
 epochs: int = 40  # >= 1: at most
