@@ -62,11 +62,11 @@ def do_grid(args):
 
 def _tell(args, tasks, codes):
     """What a grid leaves: a table, where things lie, and how to go on."""
-    from papers_nb.core.stats import summary
+    from papers_nb.core.results import against_records, summary
 
     done = [t for t in tasks if codes.get(t.name) == 0]
     records = [runs.read_record(t.folder / "record.json") for t in done]
-    print(f"\n{summary(records)}" if records else "\nno run is done")
+    print(f"\n{against_records(records) or summary(records)}" if records else "\nno run is done")
     print(f"\nexecuted notebooks, logs and records lie in the folders of {tasks[0].folder.parent}")
     if args.html and done and (source := done[0].folder / "run.ipynb").exists():
         page = need("nbconvert", "run").HTMLExporter(exclude_raw=True).from_filename(str(source))[0]
@@ -94,7 +94,7 @@ def _paper(name):
 
 def do_results(args):
     """Tables over the records of a paper."""
-    from papers_nb.core.stats import summary
+    from papers_nb.core.results import summary
 
     records = runs.records(_paper(args.paper))
     for name in sorted({r["notebook"] for r in records}):

@@ -314,9 +314,10 @@ def complete(notebook: str, stored: dict[str, Any]) -> dict[str, Any]:
 
     A removed one stays only where its value was another than the one that is listed below the cell.
     """
-    if notebook not in notebooks():
+    try:
+        known, removed = _of(notebook)
+    except UserError:  # there is no such notebook any more
         return dict(stored)
-    known, removed = _of(notebook)
     names = {p.was: p.name for p in known.values() if p.was}
     found = {names.get(n, n): v for n, v in stored.items() if n not in removed or removed[n] != v}
     full = {n: _as(p, found.pop(n)) if n in found else p.default for n, p in known.items()}

@@ -164,11 +164,7 @@ def test_numbers_are_compared_one_by_one(old, new, tol, same):
 
 
 def test_one_command_makes_page_module_and_twin_agree_and_names_what_is_stale(house, capsys):
-    edit(
-        house / "nbs/core/stats.ipynb",
-        "if i.low > margin: return 'higher'",
-        "if i.low > margin: return 'above'",
-    )
+    edit(house / "nbs/core/stats.ipynb", "return 'higher'", "return 'above'")
     edit(house / "README.md", "pip install", "pip uninstall")
     assert pages.page("core/stats", house) is False
     for file in ("papers_nb/core/stats.py", "nbs/_text/core/stats.py"):

@@ -16,10 +16,12 @@ from collections import Counter
 from IPython.display import Markdown
 from papers_nb import runs
 from papers_nb.core.checks import ledger
+from papers_nb.core.results import table
 
 # %%
 #| hide
-pages = {n: p for n, p in runs.notebooks().items() if '/' in n and not n.startswith('core/')}
+papers = runs.papers()
+pages = {n: p for n, p in runs.notebooks().items() if n.split('/')[0] in papers}
 claims = ledger(pages)
 link = {n: p.relative_to(runs.NOTEBOOKS).as_posix() for n, p in pages.items()}
 edits = [m for c in claims for m in c['mutants']]
@@ -27,8 +29,10 @@ edits = [m for c in claims for m in c['mutants']]
 # %%
 #| echo: false
 kinds = Counter(k['kind'] for c in claims for k in c['checks'])
-Markdown(f'**{len(claims)} claims**, {sum(kinds.values())} checks ({", ".join(f"{n} by {k}" for k, n in kinds.most_common())}), '
-         f'{len(edits)} edits of formulas, {sum(any(m["caught"]) for m in edits)} of them caught.')
+said = ', '.join(f'{n} by {kind}' for kind, n in kinds.most_common())
+caught = sum(any(m['caught']) for m in edits)
+Markdown(f'**{len(claims)} claims**, {sum(kinds.values())} checks ({said}), '
+         f'{len(edits)} edits of formulas, {caught} of them caught.')
 
 
 # %%
@@ -36,18 +40,27 @@ Markdown(f'**{len(claims)} claims**, {sum(kinds.values())} checks ({", ".join(f"
 #| label: tbl-claims
 #| tbl-cap: "All claims. The margin of a check is its tolerance over its gap; the margin of an edit is its largest gap over the tolerance."
 #| classes: sortable
-def worst(c): return max(c['checks'], key=lambda k: k['gap']/k['tol'])
+def worst(c):
+    "The check whose gap is nearest to its tolerance."
+    return max(c['checks'], key=lambda k: k['gap']/k['tol'])
+
 def row(c):
     "One line of the ledger."
-    w = worst(c)
-    return (f'| {c["statement"]} | [{c["page"]}]({link[c["page"]]}) | {", ".join(k["kind"] for k in c["checks"])} | '
-            f'{w["gap"]:.0e} of {w["tol"]:.0e} | {sum(any(m["caught"]) for m in c["mutants"])} of {len(c["mutants"])} | {c["source"]} |')
-Markdown('\n'.join(['| statement | page | routes | widest gap | edits caught | source |', '|---|---|---|---|---|---|', *map(row, claims)]))
+    w, caught = worst(c), sum(any(m['caught']) for m in c['mutants'])
+    return [c['statement'], f'[{c["page"]}]({link[c["page"]]})', ', '.join(k['kind'] for k in c['checks']),
+            f'{w["gap"]:.0e} of {w["tol"]:.0e}', f'{caught} of {len(c["mutants"])}', c['source']]
+
+Markdown(table(map(row, claims), ['statement', 'page', 'routes', 'widest gap', 'edits caught', 'source']))
+
 
 # %% [markdown]
 # The edits, one line each:
 
 # %%
 #| code-fold: true
-Markdown('\n'.join(['| function | edit | noticed by |', '|---|---|---|', *[f'| `{c["of"]}` | `{m["old"]}` → `{m["new"]}` | {", ".join(k["kind"] for k, hit in zip(c["checks"], m["caught"]) if hit)} |'
-    for c in claims for m in c['mutants']]]))
+def edit(c, m):
+    "One edit of a formula, and who notices it."
+    by = ', '.join(k['kind'] for k, hit in zip(c['checks'], m['caught']) if hit)
+    return [f'`{c["of"]}`', f'`{m["old"]}` → `{m["new"]}`', by]
+
+Markdown(table([edit(c, m) for c in claims for m in c['mutants']], ['function', 'edit', 'noticed by']))

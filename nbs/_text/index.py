@@ -4,11 +4,11 @@
 # > Five papers taken apart and put back together, so that you can believe every line.
 
 # %% [markdown]
-# Five papers are planned; AdaB²N and LIRDRec are here, three are to come. Each is a folder of notebooks: derivations that are checked by code, parts that can be imported, trainings that run in batches and go on after being killed, and results computed from their records. The function that a page explains is the function that a training calls and that `pip install papers_nb` delivers.
+# Each paper is a folder of notebooks: derivations that are checked by code, parts that can be imported, trainings that run in batches and go on after being killed, and results computed from their records. The function that a page explains is the function that a training calls and that `pip install papers_nb` delivers.
 #
 # | you are | start with |
 # |---|---|
-# | a **reader** | [what a batch norm remembers](adab2n/01_background.ipynb), then [a derivation](adab2n/10_momentum.ipynb) and [the next](adab2n/11_dilemma.ipynb); or [what BPR does to features](lirdrec/10_displacement.ipynb); [every claim](claims.ipynb), [every result](results.ipynb) |
+# | a **reader** | one of [the papers](#the-papers): its background needs nothing but programming; then [every claim](claims.ipynb), [every result](results.ipynb) |
 # | a **runner** | [run one notebook](#run-one-notebook), then a [grid](#run-many) |
 # | an **importer** | [use a part](#use-a-part) |
 
@@ -19,19 +19,22 @@
 # %%
 #| hide
 import matplotlib.pyplot as plt
+import seaborn as sns
 from IPython.display import Markdown
 from papers_nb import runs
 from papers_nb.core.checks import ledger
 from papers_nb.core.plots import COLORS, theme
-from papers_nb.core.stats import difference, interval, select
+from papers_nb.core.results import difference, frame, rows, student, table
+theme()
 
 # %%
 #| hide
-theme()
-names = {'bn-separate': 'new and old images\napart', 'bn-joint': 'new and old images\ntogether', 'adab2n': 'AdaB²N'}
-chosen = {n: select(runs.records('adab2n'), runs.check('adab2n/train', {}), norm=n) for n in names}
-by = {n: {s: r['metrics']['class_il']['value'] for s, r in rows.items()} for n, rows in chosen.items()}
-seeds = sorted(set.intersection(*(set(v) for v in by.values())))
+digits = rows('adab2n/train', 'digits')
+NAMES = {
+    'bn-separate': 'new and old images\napart',
+    'bn-joint': 'new and old images\ntogether',
+    'adab2n': 'AdaB²N'}
+seeds = frame({name: digits[norm] for norm, name in NAMES.items()}, ['class_il'])
 
 # %%
 #| label: fig-norms
@@ -40,18 +43,28 @@ seeds = sorted(set.intersection(*(set(v) for v in by.values())))
 #| classes: figcard
 #| echo: false
 fig, ax = plt.subplots(figsize=(6.4, 3.4))
-for s in seeds: ax.plot(range(3), [by[n][s] for n in names], color='#bbbbbb', lw=.8, zorder=1)
-for x, (n, color) in enumerate(zip(names, (COLORS['orange'], COLORS['sky'], COLORS['blue']))):
-    ax.scatter([x]*len(seeds), [by[n][s] for s in seeds], color=color, s=18, zorder=2)
-    i = interval([by[n][s] for s in seeds])
-    ax.errorbar([x + .12], [i.mean], [i.half], fmt='o', color=color, capsize=4, ms=7)
-ax.set(xticks=range(3), xticklabels=names.values(), ylabel='Class-IL accuracy [%]', xlim=(-.4, 2.5));
+colors = {name: COLORS[c] for name, c in zip(NAMES.values(), ('orange', 'sky', 'blue'))}
+sns.lineplot(seeds, x='setting', y='class_il', units='seed', estimator=None, color='#bbbbbb', lw=.8, zorder=1)
+sns.stripplot(seeds, x='setting', y='class_il', hue='setting', palette=colors, jitter=False, size=4)
+sns.pointplot(
+    seeds, x='setting', y='class_il', hue='setting', palette=colors, errorbar=student, capsize=.06,
+    linestyle='none', markersize=7)
+for made in ax.lines[-12:]: # beside the seeds, not on them
+    made.set_xdata(made.get_xdata() + .12)
+ax.set(xlabel='', ylabel='Class-IL accuracy [%]', xlim=(-.4, 2.5));
 
 # %%
 #| echo: false
-joint, weights = (difference(chosen[a], chosen[b], 'class_il') for a, b in (('bn-joint', 'bn-separate'), ('adab2n', 'bn-joint')))
+joint = difference(digits['bn-joint'], digits['bn-separate'], 'class_il')
+weights = difference(digits['adab2n'], digits['bn-joint'], 'class_il')
 says = weights.tells('an interval above zero', 'an interval below zero', 'an interval that includes zero')
-Markdown(f'From our own runs, {len(seeds)} seeds: normalising new and replayed digits in **one** batch instead of two is worth **{joint}** points of accuracy; what AdaB²N adds to that is {weights.mean:.2f} ± {weights.half:.2f} points, {says} (paired 95 % intervals). Where the gain of a method comes from is the kind of question these pages ask.')
+Markdown(
+    f'From our own runs, {weights.n} seeds: normalising new and replayed digits in **one** batch instead of '
+    'two '
+    f'is worth **{joint}** points of accuracy; what AdaB²N adds to that is {weights.mean:.2f} ± '
+    f'{weights.half:.2f} '
+    f'points, {says} (paired 95 % intervals). Where the gain of a method comes from is the kind of question '
+    'these pages ask.')
 
 # %% [markdown]
 # ## Two commands
@@ -60,17 +73,17 @@ Markdown(f'From our own runs, {len(seeds)} seeds: normalising new and replayed d
 #
 # ```sh
 # git clone https://github.com/OWNER/papers_nb && cd papers_nb
-# make demo    # six small trainings, a table with intervals: about a minute after the install
-# make test    # every page run again and compared, kills and resumes, the built wheel: about nine minutes
+# make demo    # six small trainings, each held against our record of the same seed
+# make test    # every page run again and compared, kills and resumes, the built wheel
 # ```
 #
-# Both make `.venv` and install what `constraints.txt` pins. On Linux, PyPI's torch brings CUDA, several GB. For a CPU-only torch:
+# Both make `.venv` and install of what `constraints.txt` pins what they need. On Linux, PyPI's torch brings CUDA, several GB. For a CPU-only torch:
 #
 # ```sh
 # PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make demo
 # ```
 #
-# For another CUDA version put that version's index there, for example `https://download.pytorch.org/whl/cu128`. Linux and macOS are supported. On Windows use WSL: run folders and kernels rely on POSIX signals and sockets.
+# For another CUDA version put that version's index there: torch 2.13 has `https://download.pytorch.org/whl/cu126`, for older cards, and `cu130`. Linux and macOS are supported. On Windows use WSL: run folders and kernels rely on POSIX signals and sockets.
 #
 # ## Use a part
 #
@@ -101,8 +114,8 @@ y[tasks == 0].mean().item(), y[tasks == 1].mean().item()
 from torch import nn
 from papers_nb.adab2n import convert_adab2n
 
-model = convert_adab2n(nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU()), tasks=5, kappa=.4)
-model[1]
+model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU())
+convert_adab2n(model, tasks=5, kappa=.4)[1]
 
 # %% [markdown]
 # A recommender takes who took what, and features of the items; an item that nobody took is scored by its features alone:
@@ -112,9 +125,12 @@ import numpy as np
 from papers_nb.lirdrec import LIRDRec
 
 rng = np.random.default_rng(0)
-took = {'user': np.repeat(np.arange(40), 6), 'item': np.concatenate([rng.choice(30, 6, replace=False) for _ in range(40)])}
-shop = LIRDRec(epochs=3).fit(took, {'text': rng.standard_normal((31, 8), dtype=np.float32)})
+taken = [rng.choice(30, 6, replace=False) for _ in range(40)]
+took = {'user': np.repeat(np.arange(40), 6), 'item': np.concatenate(taken)}
+text = rng.standard_normal((31, 8), dtype=np.float32)
+shop = LIRDRec(epochs=3).fit(took, {'text': text})
 shop.recommend([0, 1], k=3), shop.scores([0])[0, 30].item()
+
 
 # %% [markdown]
 # ## Run one notebook
@@ -137,26 +153,27 @@ shop.recommend([0, 1], k=3), shop.scores([0])[0, 30].item()
 #
 # ## Change a formula
 #
-# Edit a cell, save, and
-#
 # ```sh
-# make page P=adab2n/layer
+# make lab                    # JupyterLab in nbs/, each notebook paired with its text
+# make page P=adab2n/layer    # after saving
 # ```
 #
-# runs that page, stores its outputs, exports its module, writes its text twin in `nbs/_text` and compares. In a notebook cell the same is `!make -C ../.. page P=adab2n/layer`; reload the notebook afterwards.
+# Edit a cell of a notebook, or its twin in `nbs/_text`, where a diff is easy to read; in JupyterLab both are saved together. `make page` runs that page, stores its outputs, exports its module, writes its twin, compares, and names the other pages that your change made stale. From a notebook cell the same is `!make -C ../.. page P=adab2n/layer`; reload the notebook afterwards. A module below `papers_nb/` whose first lines name a notebook is written from it: edit the notebook.
 #
-# ## The five papers
+# ## The papers
 
 # %%
 #| echo: false
-papers = {'lirdrec': ('LIRDRec', 'Why does BPR push modality features aside?'), 'pcpg': ('PCPG', 'What does a policy gradient add to lip-reading?'),
-          'occsdf': ('Occ-SDF Hybrid', 'Why do thin chair legs vanish from a reconstructed room?'), 'krrst': ('KRR-ST', 'Can a data set without labels be distilled?'),
-          'adab2n': ('AdaB²N', 'Whose statistics does a batch norm remember?')}
-def status(key):
-    pages = [n for n in runs.notebooks() if n.startswith(f'{key}/')]
-    if not pages: return 'not begun'
-    return f'{len(pages)} pages, {len(ledger({n: runs.notebook(n) for n in pages}))} claims, {len(runs.records(key, here=False))} run records'
-Markdown('\n'.join(['| paper | question | status |', '|---|---|---|', *[f'| {t} | {q} | {status(k)} |' for k, (t, q) in papers.items()]]))
+def card(paper, about):
+    "One line: where to begin, what it asks, how much there is."
+    pages = {n: p for n, p in runs.notebooks().items() if n.startswith(f'{paper}/')}
+    begin = {f'{paper}/overview': about['name'], f'{paper}/background': 'background'}
+    links = [f'[{text}]({paper}/{pages[n].name})' for n, text in begin.items() if n in pages]
+    counts = f'{len(pages)} pages, {len(ledger(pages))} claims, {len(runs.kept(paper))} run records'
+    return [', '.join(links) or about['name'], about['question'], counts]
+
+cards = [card(*each) for each in runs.papers().items()]
+Markdown(table(cards, ['paper', 'question', 'what there is']))
 
 # %% [markdown]
 # ## Cite

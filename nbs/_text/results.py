@@ -14,22 +14,27 @@
 #| hide
 import csv
 from IPython.display import Markdown
-from papers_nb import grid, runs
-from papers_nb.core.stats import select, summary, verdict
+from papers_nb import runs
+from papers_nb.core.results import select, summary, table, values
+from papers_nb.core.stats import verdict
+from papers_nb.replay import groups
 
 # %%
 #| hide
-papers = sorted({n.split('/')[0] for n in runs.notebooks() if '/' in n and not n.startswith('core/')})
+kept = {paper: [r for r in runs.records(paper, here=False) if r['seed'] < 100] for paper in runs.papers()}
+
 def published(paper):
     "The published values that we could read."
     file = runs.NOTEBOOKS/paper/'published.csv'
     return list(csv.DictReader(file.open(encoding='utf-8'))) if file.exists() else []
+
 def ours(paper, row):
     "Our values, one a seed, where the row names the parameters of a setting."
-    if not row.get('parameters'): return []
+    if not row.get('parameters'):
+        return []
     asked = runs.check(f'{paper}/train', dict(part.split('=') for part in row['parameters'].split(';')))
-    return [r['metrics'][row['metric']]['value'] for r in select(kept[paper], asked).values()]
-kept = {paper: [r for r in runs.records(paper, here=False) if r['seed'] < 100] for paper in papers}
+    return values(select(kept[paper], asked), row['metric'])
+
 
 # %% [markdown]
 # ## Against the papers
@@ -39,8 +44,14 @@ kept = {paper: [r for r in runs.records(paper, here=False) if r['seed'] < 100] f
 #| label: tbl-verdicts
 #| tbl-cap: "Published values in reach, and what our runs of the same setting say."
 #| classes: sortable
-Markdown('\n'.join(['| paper | setting | method | metric | published | margin | verdict | source |', '|---|---|---|---|---|---|---|---|',
-    *[f'| {p} | {r["setting"]} | {r["method"]} | {r["metric"]} | {r["value"]} {r["unit"]} | {r["margin"]} | {verdict(ours(p, r), float(r["value"]), float(r["margin"]))} | {r["source"]} |' for p in papers for r in published(p)]]))
+def line(paper, row):
+    "A published value and what ours says of it."
+    told = verdict(ours(paper, row), float(row['value']), float(row['margin']))
+    return [paper, *(row[k] for k in ('setting', 'method', 'metric')), f'{row["value"]} {row["unit"]}',
+            row['margin'], told, row['source']]
+
+header = ['paper', 'setting', 'method', 'metric', 'published', 'margin', 'verdict', 'source']
+Markdown(table([line(paper, row) for paper in kept for row in published(paper)], header))
 
 
 # %% [markdown]
@@ -52,18 +63,21 @@ Markdown('\n'.join(['| paper | setting | method | metric | published | margin | 
 def section(paper):
     "One table a training notebook and data set."
     groups = {}
-    for r in kept[paper]: groups.setdefault((r['notebook'], r['parameters']['data']), []).append(r)
-    return '\n\n'.join(f'### {n} on {d}\n\n{summary(rs, list(rs[0]["metrics"])[:3])}' for (n, d), rs in sorted(groups.items()))
-Markdown('\n\n'.join(section(p) for p in papers))
+    for r in kept[paper]:
+        groups.setdefault((r['notebook'], r['parameters']['data']), []).append(r)
+    return [f'### {notebook} on {data}\n\n{summary(found, list(found[0]["metrics"])[:3])}'
+            for (notebook, data), found in sorted(groups.items())]
 
+Markdown('\n\n'.join(text for paper in kept for text in section(paper)))
 
 # %%
 #| echo: false
-def present(r):
-    "True if a record was made by the code as it is now, from a committed tree."
-    return r['code'] == grid.code(r['notebook']) and not r['environment']['dirty']
-everything = [r for rs in kept.values() for r in rs]
-Markdown(f'{sum(map(present, everything))} of these {len(everything)} runs were made by exactly the code that these pages hold now, from a tree without uncommitted changes.')
+every = [r for found in kept.values() for r in found]
+clean = sum(not r['environment']['dirty'] for r in every)
+lines = [[paper, what, count] for paper, found in kept.items() for what, count in groups(found).items()]
+Markdown(
+    table(lines, ['paper', 'who stands behind a record', 'records'])
+    + f'\n\n{clean} of these {len(every)} runs were made from a tree without uncommitted changes.')
 
 
 # %% [markdown]
@@ -73,7 +87,11 @@ Markdown(f'{sum(map(present, everything))} of these {len(everything)} runs were 
 #| echo: false
 def cost(paper):
     "Sums over the records of a paper."
-    rs = kept[paper]
-    devices = ', '.join(sorted({r['environment']['device'] for r in rs}))
-    return f'| {paper} | {len(rs)} | {devices} | {sum(r["cost"]["wall_s"] for r in rs):.0f} s | {max(r["cost"]["peak_mb"] for r in rs):,} MB | {sum(r["cost"]["resumes"] for r in rs)} |'
-Markdown('\n'.join(['| paper | runs | device | wall time | peak memory | resumes |', '|---|---|---|---|---|---|', *[cost(p) for p in papers if kept[p]]]))
+    found = kept[paper]
+    costs = [r['cost'] for r in found]
+    devices = ', '.join(sorted({r['environment']['device'] for r in found}))
+    return [paper, len(found), devices, f'{sum(c["wall_s"] for c in costs):.0f} s',
+            f'{max(c["peak_mb"] for c in costs):,} MB', sum(c['resumes'] for c in costs)]
+
+header = ['paper', 'runs', 'device', 'wall time', 'peak memory', 'resumes']
+Markdown(table([cost(paper) for paper in kept if kept[paper]], header))

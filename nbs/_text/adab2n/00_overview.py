@@ -12,12 +12,15 @@
 
 # %%
 #| hide
-import numpy as np, matplotlib.pyplot as plt
+import matplotlib.pyplot as plt
+import pandas as pd
+import seaborn as sns
 from IPython.display import Markdown
 from papers_nb import runs
 from papers_nb.core.checks import ledger
 from papers_nb.core.plots import COLORS, theme
-from papers_nb.core.stats import difference, interval, select
+from papers_nb.core.results import difference, rows, student, table, values
+from papers_nb.core.stats import interval
 theme()
 
 # %% [markdown]
@@ -40,8 +43,14 @@ theme()
 # %%
 #| code-fold: true
 claims = ledger({n: p for n, p in runs.notebooks().items() if n.startswith('adab2n/')})
-Markdown('\n'.join(['| statement | page | checks | edits caught |', '|---|---|---|---|',
-    *[f'| {c["statement"]} | [{c["page"].split("/")[1]}]({runs.notebook(c["page"]).name}) | {len(c["checks"])} | {sum(any(m["caught"]) for m in c["mutants"])} of {len(c["mutants"])} |' for c in claims]]))
+
+def claim_line(c):
+    "One line."
+    page, caught = c['page'].split('/')[1], sum(any(m['caught']) for m in c['mutants'])
+    return [c['statement'], f'[{page}]({runs.notebook(c["page"]).name})', len(c['checks']),
+            f'{caught} of {len(c["mutants"])}']
+
+Markdown(table(map(claim_line, claims), ['statement', 'page', 'checks', 'edits caught']))
 
 # %% [markdown]
 # ## Run
@@ -50,26 +59,31 @@ Markdown('\n'.join(['| statement | page | checks | edits caught |', '|---|---|--
 
 # %%
 #| hide
-names = {'bn-separate': 'batch norm, separate forwards', 'bn-joint': 'batch norm, joint forward', 'adab2n': 'AdaB²N'}
-by = {n: select(runs.records('adab2n'), runs.check('adab2n/train', {}), norm=n) for n in names}
+SEPARATE, JOINT, ADA = 'batch norm, separate forwards', 'batch norm, joint forward', 'AdaB²N'
+digits = rows('adab2n/train', 'digits')
+by = {SEPARATE: digits['bn-separate'], JOINT: digits['bn-joint'], ADA: digits['adab2n']}
 
 # %%
 #| label: fig-tasks
 #| fig-cap: "Class-IL accuracy on each task after the last one, mean over seeds and 95 % interval."
 #| fig-alt: "With separate forwards the network knows little but the last task; a joint forward lifts every old task, and AdaB²N lies on top of the joint forward."
 #| classes: figcard
+#| code-fold: true
+lines = [{'norm': name, 'task': str(task), 'accuracy': accuracy}
+         for name, found in by.items() for r in found.values()
+         for task, accuracy in enumerate(r['series']['class_il'][-1], 1)]
 fig, ax = plt.subplots()
-for (n, rs), color in zip(by.items(), (COLORS['orange'], COLORS['sky'], COLORS['blue'])):
-    last = np.array([r['series']['class_il'][-1] for r in rs.values()])
-    bars = [interval(column) for column in last.T]
-    offset = .08*(list(by).index(n) - 1)
-    ax.errorbar(np.arange(1, last.shape[1] + 1) + offset, [b.mean for b in bars], [b.half for b in bars], fmt='o-', color=color, capsize=3, label=names[n])
-ax.set(xlabel='task', ylabel='Class-IL accuracy [%]', xticks=range(1, last.shape[1] + 1), ylim=(0, 105)); ax.legend();
+sns.pointplot(
+    pd.DataFrame(lines), x='task', y='accuracy', hue='norm', errorbar=student, dodge=.2, capsize=.1, lw=1.4,
+    palette=[COLORS[c] for c in ('orange', 'sky', 'blue')])
+ax.set(xlabel='task', ylabel='Class-IL accuracy [%]', ylim=(0, 105))
+ax.legend();
 
 # %%
 #| code-fold: true
-value = lambda rs, metric: interval([r['metrics'][metric]['value'] for r in rs.values()])
-Markdown('\n'.join(['| norm | seeds | Class-IL [%] | forgetting [points] |', '|---|---|---|---|', *[f'| {names[n]} | {len(rs)} | {value(rs, "class_il")} | {value(rs, "forgetting_trained")} |' for n, rs in by.items()]]))
+lines = [[name, len(found), *(interval(values(found, m)) for m in ('class_il', 'forgetting_trained'))]
+         for name, found in by.items()]
+Markdown(table(lines, ['norm', 'seeds', 'Class-IL [%]', 'forgetting [points]'], of=by.values()))
 
 
 # %% [markdown]
@@ -81,10 +95,17 @@ def says(i):
     "What an interval says about its sign, and how clearly."
     barely = ', barely' if min(abs(i.low), abs(i.high)) < i.half/4 else ''
     return i.tells('more' + barely, 'less' + barely)
-pairs = {'AdaB²N against batch norm with separate forwards': ('adab2n', 'bn-separate'), 'joint against separate forwards': ('bn-joint', 'bn-separate'), 'AdaB²N against batch norm with a joint forward': ('adab2n', 'bn-joint')}
-rows = {k: difference(by[a], by[b], 'class_il') for k, (a, b) in pairs.items()}
-Markdown('\n'.join(['| difference in Class-IL, paired by seed | points | says |', '|---|---|---|', *[f'| {k} | {i.mean:.2f} ± {i.half:.2f} | {says(i)} |' for k, i in rows.items()]])
-    + '\n\nThe released code of the baselines uses separate forwards, that of AdaB²N a joint one. On digits nearly the whole difference between the two is the joint forward.')
+
+pairs = {
+    'AdaB²N against batch norm with separate forwards': (ADA, SEPARATE),
+    'joint against separate forwards': (JOINT, SEPARATE),
+    'AdaB²N against batch norm with a joint forward': (ADA, JOINT)}
+found = {k: difference(by[a], by[b], 'class_il') for k, (a, b) in pairs.items()}
+lines = [[k, f'{i.mean:.2f} ± {i.half:.2f}', says(i)] for k, i in found.items()]
+Markdown(
+    table(lines, ['difference in Class-IL, paired by seed', 'points', 'says'])
+    + '\n\nThe released code of the baselines uses separate forwards, that of AdaB²N a joint one. '
+    'On digits nearly the whole difference between the two is the joint forward.')
 
 # %% [markdown]
 # Three comparisons were made, so a bare *barely* should not convince anybody. [All thirteen ways to normalise](40_results.ipynb), three methods of replay and the search for $\kappa$ and $\lambda$ are on the results page. None of it says anything yet about ResNet-18 on CIFAR.

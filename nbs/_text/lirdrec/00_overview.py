@@ -13,11 +13,12 @@
 # %%
 #| hide
 import matplotlib.pyplot as plt
+import seaborn as sns
 from IPython.display import Markdown
 from papers_nb import runs
 from papers_nb.core.checks import ledger
 from papers_nb.core.plots import COLORS, theme
-from papers_nb.core.stats import comparison, difference, interval, select, values
+from papers_nb.core.results import comparison, difference, frame, rows, setting, student, table
 theme()
 
 # %% [markdown]
@@ -36,8 +37,14 @@ theme()
 # %%
 #| code-fold: true
 claims = ledger({n: p for n, p in runs.notebooks().items() if n.startswith('lirdrec/')})
-Markdown('\n'.join(['| statement | page | checks | edits caught |', '|---|---|---|---|',
-    *[f'| {c["statement"]} | [{c["page"].split("/")[1]}]({runs.notebook(c["page"]).name}) | {len(c["checks"])} | {sum(any(m["caught"]) for m in c["mutants"])} of {len(c["mutants"])} |' for c in claims]]))
+
+def claim_line(c):
+    "One line."
+    page, caught = c['page'].split('/')[1], sum(any(m['caught']) for m in c['mutants'])
+    return [c['statement'], f'[{page}]({runs.notebook(c["page"]).name})', len(c['checks']),
+            f'{caught} of {len(c["mutants"])}']
+
+Markdown(table(map(claim_line, claims), ['statement', 'page', 'checks', 'edits caught']))
 
 # %% [markdown]
 # In words: for features of length one a single triple favours nobody. Over all items, plain descent obeys an exact law: in every direction of the space of items, features move $\sigma^2$ times as far as identities. So features win where they are strong, lose where they are weak, and, through a linear map, never reach what they do not show; and a training that stops early has filled what features show, and little else. Adam does not obey the law. The cosine transform is a rotation, which plain descent does not notice. Popularity enters through the graph, and the length at which a row starts is a learning rate, larger for larger sets. And weights that are copied into the place of logits, and moved by nothing else, become even within about fifteen epochs.
@@ -48,35 +55,53 @@ Markdown('\n'.join(['| statement | page | checks | edits caught |', '|---|---|--
 
 # %%
 #| hide
-longer = {'lr': .005, 'epochs': 100}
-names = {'LIRDRec': {}, 'LIRDRec with item identities': {'items': 'both'}, 'LIRDRec without the graph of alike items': {'neighbours': 0}, 'LIRDRec, even weights of the branches': {'pwc': 'uniform'},
-         'identities in place of features': {'items': 'ids'},
-         'FREEDOM': {'model': 'freedom', 'drop': .8, 'reg': .001, **longer}, 'BM3': {'model': 'bm3', 'reg': .1, 'layers': 1, **longer}, 'VBPR': {'model': 'vbpr', **longer}, 'LightGCN': {'model': 'lightgcn', **longer}, 'BPR-MF': {'model': 'bprmf', **longer}}
-by = {n: select(runs.records('lirdrec', here=False), runs.check('lirdrec/train', {}), **asked) for n, asked in names.items()}
+TRAIN, RECALL = 'lirdrec/train', 'recall@20'
+weighed, made, rivals = (rows(TRAIN, f'synthetic{part}') for part in ('', '-items', '-rivals'))
+BOTH, EVEN = 'LIRDRec with item identities', 'LIRDRec, even weights of the branches'
+by = {
+    'LIRDRec': weighed['code'],
+    BOTH: made['both', 10],
+    'LIRDRec without the graph of alike items': setting(TRAIN, 'synthetic-alone'),
+    EVEN: weighed['uniform'],
+    'identities in place of features': made['ids', 10],
+    'FREEDOM': setting(TRAIN, 'synthetic-freedom'),
+    'BM3': setting(TRAIN, 'synthetic-bm3'),
+    'VBPR': rivals['vbpr'],
+    'LightGCN': rivals['lightgcn'],
+    'BPR-MF': rivals['bprmf']}
 
 # %%
 #| label: fig-synthetic
 #| fig-cap: "Recall at 20 on the made-up set: every seed (light) and the mean with its 95 % interval."
 #| fig-alt: "The four variants of LIRDRec with features overlap and lie to the right of all others; BPR-MF lies far to the left."
 #| classes: figcard
+#| code-fold: true
+seeds = frame(by, [RECALL])
+colors = {name: COLORS['blue' if 'LIRDRec' in name else 'orange'] for name in by}
 fig, ax = plt.subplots(figsize=(6.4, 3.4))
-for y, (n, rows) in enumerate(by.items()):
-    v, i, color = values(rows, 'recall@20'), interval(values(rows, 'recall@20')), COLORS['blue'] if 'LIRDRec' in n else COLORS['orange']
-    ax.plot(v, [y]*len(v), 'o', color=color, alpha=.3, ms=4)
-    ax.errorbar([i.mean], [y], xerr=[i.half], fmt='o', color=color, capsize=3)
-ax.set(yticks=range(len(by)), yticklabels=list(by), xlabel='recall@20 [%]')
-ax.invert_yaxis();
+sns.stripplot(seeds, x=RECALL, y='setting', hue='setting', palette=colors, jitter=False, alpha=.3, size=4)
+sns.pointplot(
+    seeds, x=RECALL, y='setting', hue='setting', palette=colors, errorbar=student, capsize=.3,
+    linestyle='none', lw=1.4)
+ax.set(xlabel='recall@20 [%]', ylabel='');
 
 # %%
 #| label: tbl-synthetic
 #| tbl-cap: "The made-up set: mean and 95 % interval over seeds, each with its own draw of the set; difference paired by seed."
 #| code-fold: true
-Markdown(comparison(by, 'LIRDRec', ['recall@20', 'ndcg@20']))
+Markdown(comparison(by, 'LIRDRec', [RECALL, 'ndcg@20']))
 
 # %%
 #| echo: false
-ids, even = (difference(by[n], by['LIRDRec'], 'recall@20') for n in ('LIRDRec with item identities', 'LIRDRec, even weights of the branches'))
-Markdown(f'Adding identities changes recall by {ids.mean:+.2f} ± {ids.half:.2f} points: {ids.tells("they help", "they hurt")}. Even weights of the branches instead of learnt ones change it by {even.mean:+.2f} ± {even.half:.2f}: {even.tells("better", "worse")}. In this set features show every taste, if noisily, and only popularity is hidden from them. With few features and no graph, identities [are worth much](40_results.ipynb). The settings of the rivals were not searched: the table compares variants of LIRDRec and ranks no rivals.')
+ids, even = (difference(by[name], by['LIRDRec'], RECALL) for name in (BOTH, EVEN))
+Markdown(
+    f'Adding identities changes recall by {ids.signed()} points: {ids.tells("they help", "they hurt")}. '
+    f'Even weights of the branches instead of learnt ones change it by {even.signed()}: '
+    f'{even.tells("better", "worse")}. '
+    'In this set features show every taste, if noisily, and only popularity is hidden from them. '
+    'With few features and no graph, identities [are worth much](40_results.ipynb). '
+    'The settings of the rivals were not searched: '
+    'the table compares variants of LIRDRec and ranks no rivals.')
 
 # %% [markdown]
 # [More results](40_results.ipynb): who moved how far, a taste that features hide, MovieLens, items that nobody had taken. [And more tables](41_tables.ipynb): ways to weigh and to turn, whom the lists serve, two models on the real shop *Baby* against published values.

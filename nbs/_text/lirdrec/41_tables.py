@@ -13,11 +13,15 @@
 # %%
 #| hide
 import csv
-import numpy as np, matplotlib.pyplot as plt
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import seaborn as sns
 from IPython.display import Markdown
 from papers_nb import runs
 from papers_nb.core.plots import COLORS, theme
-from papers_nb.core.stats import comparison, difference, interval, select, values, verdict
+from papers_nb.core.results import comparison, difference, rows, setting, student, table, values
+from papers_nb.core.stats import interval, verdict
 theme()
 
 # %% [markdown]
@@ -25,13 +29,12 @@ theme()
 
 # %%
 #| hide
-kept = runs.records('lirdrec', here=False)
-LONG = {'lr': .005, 'epochs': 100}
-
-def rows(**asked):
-    "The finished runs of one setting, by seed."
-    return select(kept, runs.check('lirdrec/train', asked))
-
+TRAIN, RECALL = 'lirdrec/train', 'recall@20'
+METRICS = RECALL, 'ndcg@20'
+weighed = rows(TRAIN, 'synthetic')
+own = weighed['code']
+ids = setting(TRAIN, 'synthetic-items', items='ids', neighbours=10)
+rivals = rows(TRAIN, 'synthetic-rivals')
 
 # %% [markdown]
 # ## Weights of the branches
@@ -40,38 +43,58 @@ def rows(**asked):
 
 # %%
 #| hide
-kinds = {'weights copied, as the code': rows(), 'logits copied': rows(pwc='logit'), 'weights mixed': rows(pwc='convex'), 'network alone': rows(pwc='network'), 'even weights': rows(pwc='uniform')}
+kinds = {
+    'weights copied, as the code': own,
+    'logits copied': weighed['logit'],
+    'weights mixed': weighed['convex'],
+    'network alone': weighed['network'],
+    'even weights': weighed['uniform']}
+COPIED = 'weights copied, as the code'
 
 # %%
 #| label: tbl-kinds
 #| tbl-cap: "Ways to weigh the branches, on the made-up set."
 #| code-fold: true
-Markdown(comparison(kinds, 'weights copied, as the code', ['recall@20', 'ndcg@20']))
+Markdown(comparison(kinds, COPIED, METRICS))
 
 # %%
 #| label: fig-weights
 #| fig-cap: "Over the epochs of one run: mean weight of each branch over users, with one standard deviation of users around it, and the weight ω of the network (dashed). Seed 0; the epoch that is judged is earlier."
 #| fig-alt: "With copied weights the branches come to a third each and users no longer differ; with copied logits small differences stay; with the network alone the weights move far apart, and users differ."
 #| classes: figcard
+#| code-fold: true
+branches = {'image': 'blue', 'text': 'orange', 'shared': 'green'}
 fig, axes = plt.subplots(1, 3, figsize=(6.4, 2.8), sharey=True)
-for ax, n in zip(axes, ('weights copied, as the code', 'logits copied', 'network alone')):
-    s = kinds[n][0]['series']
-    mean, std, e = np.array(s['weights']), np.array(s['spread']), np.arange(1, len(s['weights']) + 1)
-    for k, (branch, color) in enumerate((('image', 'blue'), ('text', 'orange'), ('shared', 'green'))):
-        ax.plot(e, mean[:, k], color=COLORS[color], label=branch)
-        ax.fill_between(e, mean[:, k] - std[:, k], mean[:, k] + std[:, k], color=COLORS[color], alpha=.2)
-    ax.plot(e, np.array(s['mix'])[:, 0], '--', color=COLORS['grey'])
-    ax.set_title(n.split(',')[0], fontsize=10)
+for ax, name in zip(axes, (COPIED, 'logits copied', 'network alone')):
+    series = kinds[name][0]['series']
+    mean, std, mix = (np.array(series[k]) for k in ('weights', 'spread', 'mix'))
+    epoch = np.arange(1, len(mean) + 1)
+    for k, (branch, color) in enumerate(branches.items()):
+        low, high = mean[:, k] - std[:, k], mean[:, k] + std[:, k]
+        ax.plot(epoch, mean[:, k], color=COLORS[color], label=branch)
+        ax.fill_between(epoch, low, high, color=COLORS[color], alpha=.2)
+    ax.plot(epoch, mix[:, 0], '--', color=COLORS['grey'])
+    ax.set_title(name.split(',')[0], fontsize=10)
     ax.set(xlabel='epoch', ylim=(0, 1.02))
 axes[0].set(ylabel='weight')
-axes[2].legend(fontsize=7)
-fig.tight_layout();
+axes[2].legend(fontsize=7);
+
 
 # %%
 #| echo: false
-last = {n: (np.mean([r['series']['weights'][-1] for r in found.values()], 0), np.mean([r['series']['spread'][-1] for r in found.values()])) for n, found in kinds.items()}
-(mean, std), even = last['weights copied, as the code'], difference(kinds['even weights'], kinds['weights copied, as the code'], 'recall@20')
-Markdown(f'At the end of the runs the copied weights are {mean[0]:.3f}, {mean[1]:.3f} and {mean[2]:.3f} on average, with a standard deviation over users of {std:.3f}; those of the network alone with one of {last["network alone"][1]:.3f}. That is the last epoch, later than the one that is judged. Even weights change recall by {even.mean:+.2f} ± {even.half:.2f} points: {even.tells("they are better", "they are worse")}.')
+def last(name, series):
+    "Mean over seeds of a series at the end of the runs."
+    return np.mean([r['series'][series][-1] for r in kinds[name].values()], 0)
+
+mean, even = last(COPIED, 'weights'), difference(kinds['even weights'], kinds[COPIED], RECALL)
+copied, network = (last(n, 'spread').mean() for n in (COPIED, 'network alone'))
+Markdown(
+    f'At the end of the runs the copied weights are {mean[0]:.3f}, {mean[1]:.3f} and {mean[2]:.3f} on '
+    'average, '
+    f'with a standard deviation over users of {copied:.3f}; those of the network alone with one of '
+    f'{network:.3f}. '
+    f'That is the last epoch, later than the one that is judged. Even weights change recall by '
+    f'{even.signed()} points: {even.tells("they are better", "they are worse")}.')
 
 # %% [markdown]
 # ## The transform, and fewer directions
@@ -82,14 +105,28 @@ Markdown(f'At the end of the runs the copied weights are {mean[0]:.3f}, {mean[1]
 #| label: tbl-transform
 #| tbl-cap: "Ways to turn or reduce the features, on the made-up set."
 #| code-fold: true
-turned = {'cosine transform of each row, as the code': rows(), 'none': rows(dct='none'), 'random rotation': rows(dct='random'), 'two-dimensional, as the quoted formula': rows(dct='2d'), '32 directions a modality': rows(pca=32)}
-Markdown(comparison(turned, 'cosine transform of each row, as the code', ['recall@20', 'ndcg@20']))
+otherwise = rows(TRAIN, 'synthetic-transform')
+turned = {
+    'cosine transform of each row, as the code': own,
+    'none': otherwise['none'],
+    'random rotation': otherwise['random'],
+    'two-dimensional, as the quoted formula': otherwise['2d'],
+    '32 directions a modality': setting(TRAIN, 'synthetic-pca')}
+ROW = 'cosine transform of each row, as the code'
+Markdown(comparison(turned, ROW, METRICS))
 
 # %%
 #| echo: false
-found = {n: difference(f, turned['cosine transform of each row, as the code'], 'recall@20') for n, f in list(turned.items())[1:]}
+found = {n: difference(f, turned[ROW], RECALL) for n, f in turned.items() if n != ROW}
 seen = [n for n, i in found.items() if i.low > 0 or i.high < 0]
-Markdown(('None of these can be told from the code\'s own form with these seeds.' if not seen else f'Told from the code\'s own form: {", ".join(seen)}.') + f' Reducing to 32 directions changes recall by {found["32 directions a modality"].mean:+.2f} ± {found["32 directions a modality"].half:.2f} points. In this set every direction carries noise, which a reduction removes too; what it does to real features this does not say.')
+told = f'Told from the code\'s own form: {", ".join(seen)}.'
+if not seen:
+    told = 'None of these can be told from the code\'s own form with these seeds.'
+Markdown(
+    f'{told} Reducing to 32 directions changes recall by {found["32 directions a modality"].signed()} '
+    'points. '
+    'In this set every direction carries noise, which a reduction removes too; '
+    'what it does to real features this does not say.')
 
 # %% [markdown]
 # ## Whom the lists serve
@@ -101,16 +138,25 @@ Markdown(('None of these can be told from the code\'s own form with these seeds.
 #| fig-cap: "Recall at 20 on the made-up set by the number of training pairs of the user (left) and of the item (right); mean over seeds with 95 % intervals."
 #| fig-alt: "On average all three serve users with few pairs worse, with wide intervals. Items with few pairs are hardly ever found; features find more of them than free rows, except that items with up to 3 pairs allow no conclusion."
 #| classes: figcard
-GROUPS = ('to 3', '4 to 5', '6 to 10', 'over 10')
-compared = {'features (LIRDRec)': (rows(), 'blue'), 'identities': (rows(items='ids'), 'orange'), 'LightGCN': (rows(model='lightgcn', **LONG), 'grey')}
-fig, axes = plt.subplots(1, 2, figsize=(6.4, 2.8))
+#| code-fold: true
+GROUPS = 'to 3', '4 to 5', '6 to 10', 'over 10'
+compared = {'features (LIRDRec)': own, 'identities': ids, 'LightGCN': rivals['lightgcn']}
+
+def by_degree(side):
+    "Recall of each group of users or items, one line a run; a group needs two runs that have it."
+    lines = [{'': name, 'pairs': group, 'recall': r['metrics'][metric]['value']}
+             for name, found in compared.items() for r in found.values() for group in GROUPS
+             if (metric := f'{RECALL} {side} {group}') in r['metrics']]
+    return pd.DataFrame(lines).groupby(['', 'pairs']).filter(lambda g: len(g) > 1)
+
+fig, axes = plt.subplots(1, 2, figsize=(6.4, 3))
 for ax, side in zip(axes, ('users', 'items')):
-    for shift, (n, (f, color)) in zip((-.15, 0, .15), compared.items()):
-        known = [(k, i) for k, g in enumerate(GROUPS) if len(v := [r['metrics'][m]['value'] for r in f.values() if (m := f'recall@20 {side} {g}') in r['metrics']]) > 1 for i in [interval(v)]]
-        ax.errorbar([k + shift for k, _ in known], [i.mean for _, i in known], yerr=[i.half for _, i in known], fmt='o-', color=COLORS[color], capsize=2, ms=4, label=n)
-    ax.set(xticks=range(4), xticklabels=GROUPS, xlabel=f'training pairs of {side}', ylabel='recall@20 [%]')
-axes[0].legend(fontsize=7)
-fig.tight_layout();
+    sns.pointplot(
+        by_degree(side), x='pairs', y='recall', hue='', order=GROUPS, hue_order=list(compared), ax=ax,
+        errorbar=student, dodge=.3, capsize=.12, lw=1.4, legend=side == 'users',
+        palette=[COLORS[c] for c in ('blue', 'orange', 'grey')])
+    ax.set(xlabel=f'training pairs of {side}', ylabel='recall@20 [%]')
+axes[0].legend(fontsize=7);
 
 # %% [markdown]
 # ## What choosing by the test part would seem to win
@@ -121,12 +167,21 @@ fig.tight_layout();
 #| label: tbl-audit
 #| tbl-cap: "Recall at 20 of the epoch that the validation part chose, and of the epoch that looks best on the test part, in percent; paired difference in points."
 #| code-fold: true
-audited = {'LIRDRec, made-up set': rows(), 'identities, made-up set': rows(items='ids'), 'LightGCN, made-up set': rows(model='lightgcn', **LONG), 'BPR-MF, made-up set': rows(model='bprmf', **LONG), 'LIRDRec, MovieLens': rows(data='movielens-small', dim=32), 'LightGCN, MovieLens': rows(data='movielens-small', model='lightgcn', **LONG)}
-def audit_line(n, f):
+audited = {
+    'LIRDRec, made-up set': own,
+    'identities, made-up set': ids,
+    'LightGCN, made-up set': rivals['lightgcn'],
+    'BPR-MF, made-up set': rivals['bprmf'],
+    'LIRDRec, MovieLens': setting(TRAIN, 'movielens', items='features'),
+    'LightGCN, MovieLens': setting(TRAIN, 'movielens-rivals', model='lightgcn')}
+
+def audit_line(name, found):
     "One line."
-    i = interval(np.subtract(values(f, 'audit_recall@20'), values(f, 'recall@20')))
-    return f'| {n} | {interval(values(f, "recall@20"))} | {interval(values(f, "audit_recall@20"))} | +{i.mean:.2f} ± {i.half:.2f} |'
-Markdown('\n'.join(['| runs | chosen by validation | chosen by test | seems to win |', '|---|---|---|---|', *[audit_line(n, f) for n, f in audited.items()]]))
+    valid, test = values(found, RECALL), values(found, f'audit_{RECALL}')
+    return [name, interval(valid), interval(test), interval(np.subtract(test, valid)).signed()]
+
+header = ['runs', 'chosen by validation', 'chosen by test', 'seems to win']
+Markdown(table([audit_line(*each) for each in audited.items()], header, of=audited.values()))
 
 # %% [markdown]
 # ## A real shop
@@ -135,42 +190,72 @@ Markdown('\n'.join(['| runs | chosen by validation | chosen by test | seems to w
 
 # %%
 #| hide
-SEARCH = {'BPR-MF': (dict(data='baby', model='bprmf', epochs=100), [dict(lr=lr, reg=reg) for lr in (.001, .003) for reg in (2., .1, .001)]),
-          'LightGCN': (dict(data='baby', model='lightgcn', epochs=100), [dict(lr=lr, layers=layers) for lr in (.001, .004) for layers in (2, 3, 4)])}
-searched = {name: [(point, next(iter(rows(**asked, **point).values()))) for point in points] for name, (asked, points) in SEARCH.items()}
-chosen = {name: max(found, key=lambda f: f[1]['metrics']['valid_recall@20']['value'])[0] for name, found in searched.items()}
-final = {name: rows(**{**SEARCH[name][0], **chosen[name], 'epochs': 300}) for name in SEARCH}
+SEED = 100 # of every search
+GRIDS = {'BPR-MF': 'baby-bprmf', 'LightGCN': 'baby-lightgcn'}
+searched = {name: rows(TRAIN, f'{grid}-search') for name, grid in GRIDS.items()}
+final = {name: setting(TRAIN, grid) for name, grid in GRIDS.items()}
+
+def valid(found):
+    "What a point of a search is chosen by."
+    return found[SEED]['metrics'][f'valid_{RECALL}']['value']
+
+chosen = {name: max(points.values(), key=valid) for name, points in searched.items()}
+for name, best in chosen.items(): # the runs of three seeds are those of the chosen point
+    params = final[name][0]['parameters']
+    assert all(params[k] == v for k, v in best.point.items()), (name, best.point)
 
 
 # %%
 #| label: tbl-search
 #| tbl-cap: "The search on Baby: one seed, at most 100 epochs."
 #| code-fold: true
-def point_line(name, point, r):
+def point_line(name, found):
     "One point of a search."
-    m = r['metrics']
+    m = found[SEED]['metrics']
+    said = ', '.join(f'{k} {v:g}' for k, v in found.point.items())
     ran = f'{m["best_epoch"]["value"]:.0f} of {m["epochs"]["value"]:.0f}'
-    return f'| {name} | {", ".join(f"{k} {v:g}" for k, v in point.items())} | {m["valid_recall@20"]["value"]:.2f} | {m["recall@20"]["value"]:.2f} | {ran} | {"chosen" if point == chosen[name] else ""} |'
-Markdown('\n'.join(['| model | setting | recall@20, validation [%] | test [%] | best epoch | |', '|---|---|---|---|---|---|', *[point_line(n, p, r) for n, found in searched.items() for p, r in found]]))
+    return [name, said, f'{valid(found):.2f}', f'{m[RECALL]["value"]:.2f}', ran,
+            'chosen' if found is chosen[name] else '']
+
+header = ['model', 'setting', 'recall@20, validation [%]', 'test [%]', 'best epoch', '']
+every = [(name, found) for name, points in searched.items() for found in points.values()]
+Markdown(table([point_line(*each) for each in every], header, of=[found for _, found in every]))
 
 # %%
 #| label: tbl-baby
 #| tbl-cap: "Baby: three seeds against published values, MMRec's table. The margin within which values count as equal was fixed before these seeds were run."
 #| code-fold: true
-published = [r for r in csv.DictReader((runs.NOTEBOOKS/'lirdrec/published.csv').open(encoding='utf-8')) if r['setting'] == 'Baby' and r['method'] in final]
-Markdown('\n'.join(['| model | metric | ours [%] | published [%] | margin | verdict |', '|---|---|---|---|---|---|',
-    *[f'| {r["method"]} | {r["metric"]} | {(i := interval(values(final[r["method"]], r["metric"]))).mean:.2f} ± {i.half:.2f} | {r["value"]} | {r["margin"]} | {verdict(values(final[r["method"]], r["metric"]), float(r["value"]), float(r["margin"]))} |' for r in published]]))
+file = (runs.NOTEBOOKS/'lirdrec/published.csv').open(encoding='utf-8')
+published = [r for r in csv.DictReader(file) if r['setting'] == 'Baby' and r['method'] in final]
+
+def baby_line(r):
+    "A published value and ours."
+    ours = values(final[r['method']], r['metric'])
+    i = interval(ours)
+    return [r['method'], r['metric'], f'{i.mean:.2f} ± {i.half:.2f}', r['value'], r['margin'],
+            verdict(ours, float(r['value']), float(r['margin']))]
+
+header = ['model', 'metric', 'ours [%]', 'published [%]', 'margin', 'verdict']
+Markdown(table(map(baby_line, published), header, of=final.values()))
 
 
 # %%
 #| echo: false
 def said(name):
     "How a model's runs ended, and what they cost."
-    ended = [(r['metrics']['epochs']['value'], r['parameters']['epochs']) for r in final[name].values()]
-    cost = sum(r['cost']['wall_s'] for r in [*final[name].values(), *(r for _, r in searched[name])])/60
-    return f'{name}: epochs {", ".join(f"{e:.0f}" for e, _ in ended)}; ' + ('all stopped by themselves' if all(e < most for e, most in ended) else '**not converged**: stopped at the limit') + f'; search and runs together {cost:.0f} minutes on {next(iter(final[name].values()))["environment"]["device"]}'
+    found = [*final[name].values()]
+    ended = [r['metrics']['epochs']['value'] for r in found]
+    stopped = all(e < r['parameters']['epochs'] for e, r in zip(ended, found))
+    all_runs = [*found, *(points[SEED] for points in searched[name].values())]
+    minutes = sum(r['cost']['wall_s'] for r in all_runs)/60
+    return (f'{name}: epochs {", ".join(f"{e:.0f}" for e in ended)}; '
+            f'{"all stopped by themselves" if stopped else "**not converged**: stopped at the limit"}; '
+            f'search and runs together {minutes:.0f} minutes on {found[0]["environment"]["device"]}')
+
 bar = next(iter(final['BPR-MF'].values()))['metrics']
-Markdown('. '.join(map(said, final)) + f'. The linear model EASE, without training, reads {bar["recall@20 of EASE"]["value"]:.2f} %, popularity {bar["recall@20 of popularity"]["value"]:.2f} %.')
+Markdown(f'{". ".join(map(said, final))}. The linear model EASE, without training, '
+         f'reads {bar[f"{RECALL} of EASE"]["value"]:.2f} %, popularity '
+         f'{bar[f"{RECALL} of popularity"]["value"]:.2f} %.')
 
 # %% [markdown]
 # ## What may not be concluded
