@@ -132,7 +132,13 @@ def sync(root=ROOT):
     tidy(pages, root)
     shutil.rmtree(root / "nbs" / "_text", ignore_errors=True)
     twins(pages, root)
+    contents(root)
     readme(root)
+
+
+def contents(root=ROOT):
+    """The sidebar of the site and llms.txt, from folders and settings.ini."""
+    call("python", Path(__file__).with_name("contents.py"), root=root, env={"PAPERS_NB_ROOT": str(root)})
 
 
 def imports(text, package=""):
@@ -342,6 +348,7 @@ def page(name, root=ROOT):
     tidy([p], root)
     call("nbdev-export", "--path", p, root=root)
     twins([p], root)
+    contents(root)
     found = [] if trains(p) else gate([p], root)
     old = stale(p, before, root)
     if home in old:

@@ -1,6 +1,9 @@
-"""`make docs`: every page as nbdev hands it to Quarto and as HTML, and the rules that each must keep; first, that each rule notices its planted fault.
+"""`make docs`: every page as nbdev hands it to Quarto and as HTML, and the rules that each must keep;
+first, that each rule notices its planted fault.
 
-`--shots FOLDER` keeps a picture of every page in every view, `--write` copies the pinned KaTeX to nbs/assets and writes nbs/llms.txt, `--quick` leaves the planted faults out."""
+`--shots FOLDER` keeps a picture of every page in every view, `--write` copies the pinned KaTeX to nbs/assets,
+`--quick` leaves the planted faults out."""
+
 import argparse
 import os
 import re
@@ -22,7 +25,11 @@ def missing():
     version = subprocess.run(["node", "--version"], capture_output=True, text=True).stdout.strip()
     if int(re.match(r"v(\d+)", version)[1]) < 20:
         return f"make docs needs node 20 or newer; this is {version}"
-    return "" if rules.find_browser() else "make docs needs Chromium: apt-get install chromium, or name one in $CHROMIUM"
+    return (
+        ""
+        if rules.find_browser()
+        else "make docs needs Chromium: apt-get install chromium, or name one in $CHROMIUM"
+    )
 
 
 def install():
@@ -35,16 +42,34 @@ def install():
 
 def process():
     """The pages as nbdev hands them to Quarto, in _proc; the call that needs no Quarto."""
-    code = "from nbdev.quarto import refresh_quarto_yml; from nbdev.serve import proc_nbs; refresh_quarto_yml(); proc_nbs(n_workers=0, force=True)"
-    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env={**os.environ, "PYTHONPATH": str(ROOT)}, capture_output=True, text=True)
-    return [f"nbdev: {done.stderr.strip().splitlines()[-1]}"] if done.returncode else rules.processed(ROOT / "_proc")
+    code = """if True:
+        import functools
+        from nbdev import config
+        config._load_toml = functools.cache(config._load_toml)  # else nbdev parses pyproject.toml 3,000 times
+        from nbdev.quarto import refresh_quarto_yml
+        from nbdev.serve import proc_nbs
+        refresh_quarto_yml()
+        proc_nbs(n_workers=0, force=True)"""
+    env = {**os.environ, "PYTHONPATH": str(ROOT)}
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, env=env, capture_output=True, text=True)
+    return (
+        [f"nbdev: {done.stderr.strip().splitlines()[-1]}"]
+        if done.returncode
+        else rules.processed(ROOT / "_proc")
+    )
 
 
 def quarto():
     """The site as Quarto renders it, in place of our own pages, where Quarto is at hand."""
-    done = subprocess.run([Path(sys.executable).parent / "nbdev-docs"], cwd=ROOT, capture_output=True, text=True)
+    done = subprocess.run(
+        [Path(sys.executable).parent / "nbdev-docs"], cwd=ROOT, capture_output=True, text=True
+    )
     pages = [p for p in (ROOT / "_docs").rglob("*.html") if "site_libs" not in p.parts]
-    found = [] if done.returncode == 0 and len(pages) >= len(rules.notebooks()) else [f"quarto: rendered {len(pages)} pages: {done.stderr.strip()[-300:]}"]
+    found = (
+        []
+        if done.returncode == 0 and len(pages) >= len(rules.notebooks())
+        else [f"quarto: rendered {len(pages)} pages: {done.stderr.strip()[-300:]}"]
+    )
     return found + rules.references(ROOT / "_docs")
 
 
@@ -52,7 +77,12 @@ def told(name, rule):
     """Run one rule, say how it went and how long it took, and return what it found."""
     start = time.time()
     found = rule()
-    print(f"{'ok  ' if not found else 'FAIL'} {name} ({time.time() - start:.1f} s)", *found, sep="\n     ", flush=True)
+    print(
+        f"{'ok  ' if not found else 'FAIL'} {name} ({time.time() - start:.1f} s)",
+        *found,
+        sep="\n     ",
+        flush=True,
+    )
     return found
 
 
@@ -63,16 +93,29 @@ def main(shots=None, quick=False):
         found += told("each rule notices its planted fault", faults.unnoticed)
     found += told("the sidebar names every page", rules.sidebar)
     found += told("nbdev's processed pages have front matter and titles", process)
-    for rule in (rules.titles, rules.tex, rules.alts, rules.tables_as_html, rules.llms, rules.katex_is_the_pinned_one):
+    for rule in (
+        rules.titles,
+        rules.tex,
+        rules.alts,
+        rules.tables_as_html,
+        rules.llms,
+        rules.katex_is_the_pinned_one,
+    ):
         found += told(rule.__doc__.split(";")[0].rstrip("."), rule)
     pages = build(out)
     for rule in (rules.links, rules.references, rules.images, rules.outside, rules.weight):
         found += told(rule.__doc__.rstrip("."), lambda rule=rule: rule(out))
-    found += told(f"{len(pages)} pages in Chromium, 1280 and 390 px, light and dark", lambda: rules.browse(out, pages, shots=shots))
+    found += told(
+        f"{len(pages)} pages in Chromium, 1280 and 390 px, light and dark",
+        lambda: rules.browse(out, pages, shots=shots),
+    )
     if shutil.which("quarto"):
         found += told("Quarto's render", quarto)
     else:
-        print("not done here, and why:\n     Quarto's render of the site: quarto is not on PATH; _docs holds the same pages as our own template renders them")
+        print(
+            "not done here, and why:\n     Quarto's render of the site: quarto is not on PATH;"
+            " _docs holds the same pages as our own template renders them"
+        )
     return found
 
 
@@ -86,7 +129,7 @@ if __name__ == "__main__":
         sys.exit(lack)
     install()
     if asked.write:
-        sys.exit("\n".join(rules.katex_is_the_pinned_one(update=True) + rules.llms(update=True)))
+        sys.exit("\n".join(rules.katex_is_the_pinned_one(update=True)))
     if asked.shots:
         asked.shots.mkdir(parents=True, exist_ok=True)
     findings = main(asked.shots and str(asked.shots.absolute()), asked.quick)

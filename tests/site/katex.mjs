@@ -7,7 +7,8 @@ const refusal = ({ page, tex, display }) => {
     katex.renderToString(tex, { displayMode: display, throwOnError: true, strict: "error" });
     return [];
   } catch (error) {
-    return [`${page}: KaTeX refuses ${JSON.stringify(tex)}: ${error.message.replace("KaTeX parse error: ", "").split("\n")[0].slice(0, 160)}`];
+    const why = error.message.replace("KaTeX parse error: ", "").split("\n")[0].slice(0, 160);
+    return [`${page}: KaTeX refuses ${JSON.stringify(tex)}: ${why}`];
   }
 };
 console.log(JSON.stringify(JSON.parse(readFileSync(0, "utf8")).flatMap(refusal)));
