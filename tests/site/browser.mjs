@@ -35,9 +35,10 @@ function listen(page, tell) {
 const overflow = () => {
   const width = document.documentElement.clientWidth;
   if (document.documentElement.scrollWidth <= width) return [];
+  const root = [document.body, document.documentElement];
   const clipped = e => {
     for (e = e.parentElement; e; e = e.parentElement)
-      if (getComputedStyle(e).overflowX !== "visible") return ![document.body, document.documentElement].includes(e);
+      if (getComputedStyle(e).overflowX !== "visible") return !root.includes(e);
   };
   const sticks = e => e.getBoundingClientRect().right > width + 1 && !clipped(e);
   const wide = [...document.body.querySelectorAll("*")].filter(sticks).pop();
