@@ -392,7 +392,7 @@ class Run:
             cells = page_cells(page) if page else []
         home = frame.f_globals.get("__name__", "")
         if not (home.startswith("papers_nb.") or (shell and home == "__main__")):
-            cells.append(_source(frame))
+            cells.append(f"{_source(frame)}\ntrains = {frame.f_code.co_name}")
         return code_hash(cells, self.params)
 
     def _foreign(self, did, theirs, ours):
