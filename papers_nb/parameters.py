@@ -234,6 +234,11 @@ def parameters(source: str | dict) -> dict[str, Parameter]:
     return _of(source)[0]
 
 
+def removed(notebook: str) -> dict[str, Any]:
+    """What a notebook no longer takes, listed below its parameters: name → the value that was meant."""
+    return _of(notebook)[1]
+
+
 def _convert(value, kind: ast.expr):
     """`value` as `kind`, an annotation of a parameters cell; raises ValueError if it is not one."""
     word = value.strip().lower() if isinstance(value, str) else value

@@ -28,6 +28,7 @@ from papers_nb.parameters import (
     parameters,
     preset,
     presets,
+    removed,
     upstream,
 )
 
@@ -118,13 +119,13 @@ def find(asked: dict) -> str:
 
 
 def _refuse_unknown(asked, stored, name):
-    """A folder that differs only by a parameter that its notebook does not take."""
+    """A folder that differs only by a parameter that its notebook never took."""
     ours, theirs = _compared(asked), _compared(stored)
-    known = {k: v for k, v in theirs.items() if k in ours}
-    if len(known) < len(theirs) and known == ours:
-        unknown = next(k for k in theirs if k not in ours)
+    unknown = theirs.keys() - ours.keys() - removed(asked["notebook"]).keys()
+    if unknown and {k: v for k, v in theirs.items() if k not in unknown} == ours:
+        first = min(unknown)
         raise UserError(
-            f"run {name} was asked with {unknown}={theirs[unknown]!r}, which its notebook does not take; "
+            f"run {name} was asked with {first}={theirs[first]!r}, which its notebook does not take; "
             "list it below the parameters as removed, or move the folder away"
         )
 

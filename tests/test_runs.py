@@ -4,6 +4,7 @@ import inspect
 import itertools
 import json
 import random
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -14,7 +15,7 @@ import torch
 from breaking import Killed
 from torch import nn
 
-from papers_nb import runs
+from papers_nb import parameters, runs
 from papers_nb.core import train
 from papers_nb.errors import UserError
 
@@ -426,3 +427,159 @@ def test_every_stored_record_is_valid():
 def test_a_record_that_does_not_fit_names_the_entry():
     with pytest.raises(UserError, match=r"record 'x/y': data must contain"):
         train.validate({"name": "x/y"})
+
+
+# ---- what was asked ----
+
+TOY = """data: str = 'digits'  # data set
+lr: float = 0.1  # > 0: learning rate
+{more}
+seed: int = 0  # >= 0: of every draw
+threads: int = 1  # >= 1, <= 256: CPU threads
+"""
+
+
+@pytest.fixture
+def toy(tmp_path, monkeypatch):
+    """A function that writes the parameters of the notebook toy/run, in a house of its own."""
+    (tmp_path / "nbs/toy").mkdir(parents=True)
+    for module in (parameters, runs):
+        monkeypatch.setattr(module, "NOTEBOOKS", tmp_path / "nbs")
+    monkeypatch.setattr(runs, "checksum", lambda notebook, params: "c0ffee")
+
+    def write(more="width: int = 4  # >= 1: of a row"):
+        """Write them."""
+        cell = {"cell_type": "code", "metadata": {"tags": ["parameters"]}, "source": TOY.format(more=more)}
+        (tmp_path / "nbs/toy/30_run.ipynb").write_text(json.dumps({"cells": [cell]}))
+
+    parameters.notebook.cache_clear()
+    write()
+    yield write
+    parameters.notebook.cache_clear()
+
+
+def asked_run(**given):
+    """The toy run that these parameters ask for, done."""
+    wanted = runs.ask("toy/run", runs.check("toy/run", given))
+    run = runs.Run(runs.find(wanted), "toy/run", wanted["parameters"], wanted)
+    fit(run, *fresh_parts())
+    run.finish({"loss": (1.0, "")}, "nothing was selected", {"net": fresh_parts()[0]})
+    return run
+
+
+@pytest.mark.parametrize(
+    "more",
+    [
+        "width: int = 4  # >= 1: of a row\ndepth: int = 2  # >= 1: layers",
+        "width: int = 8  # >= 1: of a row",
+        "size: int = 4  # >= 1; was width: of a row",
+        "# removed: width = 4",
+        "size: int = 9  # >= 1; was width: of a row\nnew: bool = False  # another",
+    ],
+    ids=["new", "default", "renamed", "removed", "renamed and new"],
+)
+def test_a_run_is_found_again_whatever_became_of_its_parameters(toy, more):
+    width = asked_run(width=4).name, asked_run(lr=0.2, width=4).name
+    toy(more)
+    present = {"width": 4} if "width: int" in more else {"size": 4} if "size" in more else {}
+    found = [
+        runs.find(runs.ask("toy/run", runs.check("toy/run", present | given))) for given in ({}, {"lr": 0.2})
+    ]
+    assert tuple(found) == width
+    assert len({runs.identity(r) for r in runs.records("toy")}) == len(runs.records("toy")) == 2
+    assert all(r["parameters"].keys() == runs.parameters("toy/run").keys() for r in runs.records("toy"))
+
+
+def test_a_changed_default_asks_for_a_run_of_its_own(toy):
+    old = asked_run()
+    toy("width: int = 8  # >= 1: of a row")
+    new = asked_run()
+    assert new.name != old.name and len(runs.records("toy")) == 2
+    assert {r["parameters"]["width"] for r in runs.records("toy")} == {4, 8}
+
+
+def test_what_was_removed_with_another_value_is_another_run(toy):
+    asked_run(width=5)
+    toy("# removed: width = 4")
+    assert runs.find(runs.ask("toy/run", runs.check("toy/run", {}))) != runs.records("toy")[0]["name"]
+
+
+def test_a_folder_with_a_parameter_that_nobody_knows_is_refused(toy):
+    asked_run()
+    toy("")
+    with pytest.raises(UserError, match="was asked with width=4, which its notebook does not take"):
+        runs.find(runs.ask("toy/run", runs.check("toy/run", {})))
+
+
+def test_operational_parameters_ask_for_the_same_run(toy):
+    name = asked_run().name
+    assert runs.find(runs.ask("toy/run", runs.check("toy/run", {"threads": 2}))) == name
+
+
+def test_a_record_of_another_seed_in_the_folder_is_refused(toy):
+    one, two = asked_run(), asked_run(seed=1)
+    shutil.copy(two.folder / "record.json", one.folder / "record.json")
+    with pytest.raises(UserError, match="was asked with seed=1, and here it is 0; set fresh=True"):
+        asked_run()
+
+
+@pytest.mark.parametrize("damage", ["", '{"schema": 2', "[]", "directory", "\x00"])
+def test_a_damaged_record_is_named_blocks_nothing_and_is_made_anew(toy, damage, capsys):
+    whole, broken = asked_run(), asked_run(seed=1)
+    file = broken.folder / "record.json"
+    before = json.loads(file.read_text())
+    file.unlink()
+    file.mkdir() if damage == "directory" else file.write_text(damage)
+    assert [r["name"] for r in runs.records("toy")] == [whole.name]
+    assert f"{broken.folder.name}/record.json is damaged" in capsys.readouterr().err
+    again = asked_run(seed=1)
+    assert "kept as record.json.damaged1, and the run goes on from its state" in capsys.readouterr().out
+    assert again.record["metrics"] == before["metrics"] and again.record["artifacts"] == before["artifacts"]
+
+
+def flipped(file):
+    """Change one bit in the middle of a file."""
+    data = bytearray(file.read_bytes())
+    data[len(data) // 2] ^= 1
+    file.write_bytes(bytes(data))
+
+
+@pytest.mark.parametrize("damage", [flipped, Path.unlink, lambda f: f.write_bytes(b"")])
+def test_a_damaged_artifact_of_a_finished_run_is_restored(toy, damage, capsys):
+    run = asked_run()
+    weights = run.folder / "net.safetensors"
+    before = weights.read_bytes()
+    damage(weights)
+    assert runs.Finished(run.name).damaged() == ["net.safetensors"]
+    again = asked_run()
+    assert weights.read_bytes() == before and "was damaged or gone; restored" in capsys.readouterr().out
+    assert again.record["ended"] == run.record["ended"]
+
+
+def test_an_artifact_that_cannot_be_restored_is_told(toy):
+    run = asked_run()
+    (run.folder / "net.safetensors").unlink()
+    with pytest.raises(UserError, match=r"net.safetensors of the finished run .* is damaged; set fresh=True"):
+        open_again = runs.Run(run.name, "toy/run", run.params, run.asked)
+        fit(open_again, *fresh_parts())
+        open_again.finish({}, "")
+
+
+def test_what_is_kept_has_six_digits_and_is_sorted(toy):
+    (runs.NOTEBOOKS / "toy").mkdir(exist_ok=True)
+    for seed in (2, 0):
+        asked_run(seed=seed)
+    assert runs.keep("toy") == 2 and runs.keep("toy") == 2
+    kept = runs.kept("toy")
+    assert [r["seed"] for r in kept] == [0, 2] and all(len(r["first_losses"]) == 20 for r in kept)
+    assert runs._six({"series": {"a": [[1 / 3], 2e9 / 3]}})["series"] == {"a": [[0.333333], 666667000.0]}
+
+
+def test_ten_thousand_runs_are_planned_without_parsing_anything_twice(toy, monkeypatch):
+    from papers_nb import grid
+
+    parsed, parse = [], parameters.ast.parse
+    monkeypatch.setattr(parameters.ast, "parse", lambda text: parsed.append(text) or parse(text))
+    parameters._parsed.cache_clear()
+    assert len(grid.tasks("toy/run", "seed=0..999", {})) == 1000
+    assert len(parsed) <= 2
