@@ -18,7 +18,7 @@
 
 # %% tags=["parameters"]
 from typing import Literal
-data: Literal['synthetic', 'movielens-small', 'baby', 'sports', 'clothing', 'electronics', 'microlens'] = 'synthetic'  # data set
+data: str = 'synthetic'  # in lirdrec.data.SETS: data set
 hidden_taste: float = 0.0  # >= 0: synthetic: weight of a taste that no feature shows
 cold: float = 0.0  # >= 0, < 1: share of the items that nobody takes before the test
 model: str = 'lirdrec'  # in lirdrec.recommenders.MODELS: recommender
