@@ -19,17 +19,21 @@ from ..errors import UserError
 def acc(
     a, # accuracies (T, T), row: after which task, column: on which task
 )->float:
-    "Mean accuracy over tasks after the last one."
+    "Mean accuracy over tasks after the last one. Source: official code."
     return float(np.mean(_square(a)[-1]))
 
 def forgetting(
     a,                    # accuracies (T, T)
     rule: str='official', # or 'trained' or 'usual': which rows count as "ever"
 )->float:
-    "Mean drop of the old tasks from their best to the end. Source: official code, `utils/metrics.py` (rule official)."
+    """Mean drop of the old tasks from their best to the end; raises `UserError`.
+
+    Source: official code, `utils/metrics.py` (rule official)."""
     a = _square(a)
-    if rule not in ('official', 'trained', 'usual'): raise UserError(f'rule={rule!r}: official, trained or usual')
-    best = np.array([a[k if rule == 'trained' else 0:-1 if rule == 'usual' else None, k].max() for k in range(len(a) - 1)])
+    if rule not in ('official', 'trained', 'usual'):
+        raise UserError(f'rule={rule!r}: official, trained or usual')
+    ever = a[:-1] if rule == 'usual' else a
+    best = [ever[k if rule == 'trained' else 0:, k].max() for k in range(len(a) - 1)]
     return float(np.mean(best - a[-1, :-1])) if len(a) > 1 else 0.
 
 def bwt(
@@ -45,11 +49,15 @@ def fwt(
 )->float:
     "Forward transfer: just before a task is trained against an untrained network."
     a = _square(a)
-    return float(np.mean(np.diag(a, 1) - np.asarray(untrained)[1:])) if len(a) > 1 else 0.
+    gained = np.diag(a, 1) - np.asarray(untrained)[1:]
+    return float(np.mean(gained)) if len(a) > 1 else 0.
 
 def _square(a):
+    "Accuracies as an array; raises `UserError` unless it is square."
     a = np.asarray(a, dtype=float)
-    if a.ndim != 2 or a.shape[0] != a.shape[1]: raise UserError(f'accuracies of shape {a.shape}: a square matrix, one row and one column a task')
+    if a.ndim != 2 or a.shape[0] != a.shape[1]:
+        raise UserError(f'accuracies of shape {a.shape}: '
+                        'a square matrix, one row and one column a task')
     return a
 
 # %% ../../nbs/adab2n/23_metrics.ipynb #83298706
@@ -57,12 +65,18 @@ def accuracies(
     logits: Tensor, # (N, K)
     y: Tensor,      # labels (N,)
     per_task: int,  # classes a task
-)->tuple[Tensor, Tensor]: # Class-IL and Task-IL accuracy of each task, (T,) each, in percent
-    "Accuracy on each task, knowing and not knowing the task. Source: official code, `utils/training.py`."
+)->tuple[Tensor, Tensor]: # Class-IL and Task-IL accuracy of each task, (T,), in percent
+    """Accuracy on each task, knowing and not knowing the task.
+
+    Source: official code, `utils/training.py`."""
     task, k = y//per_task, logits.shape[1]
     own = torch.arange(k, device=y.device)//per_task == task[:, None]
-    hits = [logits.argmax(1) == y, logits.masked_fill(~own, -torch.inf).argmax(1) == y]
-    return tuple(torch.stack([100*h[task == t].double().mean() for t in range(k//per_task)]) for h in hits)
+    def by_task(hits):
+        means = [100*hits[task == t].double().mean() for t in range(k//per_task)]
+        return torch.stack(means)
+    among_all = logits.argmax(1) == y
+    inside = logits.masked_fill(~own, -torch.inf).argmax(1) == y
+    return by_task(among_all), by_task(inside)
 
 @torch.no_grad()
 def evaluate(
@@ -75,4 +89,5 @@ def evaluate(
     net.eval()
     logits = torch.cat([net(inputs(x, data.name)) for x in data.x_test.split(batch)])
     net.train(was)
-    return dict(zip(('class_il', 'task_il'), (r.tolist() for r in accuracies(logits, data.y_test, data.per_task))))
+    class_il, task_il = accuracies(logits, data.y_test, data.per_task)
+    return {'class_il': class_il.tolist(), 'task_il': task_il.tolist()}

@@ -62,22 +62,25 @@ def sample_weights(
     log_concentration: Tensor, # ψ, (T,)
     seen: int,                 # t, tasks seen so far; a number or a tensor with one
     absent_tasks: str='renormalize', # or 'official'
-    uniform_mix: float=0.,     # 0: posterior mean, 1: equal weights over the tasks present
+    uniform_mix: float=0.,     # 0: posterior mean, 1: equal weights of present tasks
 )->Tensor: # w, (N,), sums to one unless official weight is lost
-    "Each sample's part of its task's weight, in float32 or better. Source: official code, `models/utils/adab2n.py`."
+    """Each sample's part of its task's weight, in float32 or better.
+
+    Source: official code, `models/utils/adab2n.py`."""
     tasks = torch.arange(len(log_concentration), device=ids.device)
     exact = torch.promote_types(log_concentration.dtype, torch.float32)
     counts = (ids[:, None] == tasks).sum(0).to(exact)
     psi = log_concentration.to(exact).masked_fill(tasks >= seen, -torch.inf)
-    return (task_weights(counts, psi, absent_tasks, uniform_mix)/counts.clamp(min=1))[ids]
+    pi = task_weights(counts, psi, absent_tasks, uniform_mix)
+    return (pi/counts.clamp(min=1))[ids]
 
 
 # %% [markdown]
 # Six samples, four of the newest of three tasks, two of the first, none of the second. A fourth task has not come yet:
 
 # %%
-ids = torch.tensor([2, 2, 2, 2, 0, 0])
-sample_weights(ids, torch.zeros(4), seen=3), sample_weights(ids, torch.zeros(4), 3, 'official')
+ids, psi = torch.tensor([2, 2, 2, 2, 0, 0]), torch.zeros(4)
+sample_weights(ids, psi, seen=3), sample_weights(ids, psi, 3, 'official')
 
 
 # %% [markdown]
@@ -99,14 +102,19 @@ def weighted_norm(
     weight: Tensor,  # γ, (C,)
     bias: Tensor,    # β, (C,)
     eps: float=1e-5, # ε
-)->tuple[Tensor, Tensor, Tensor]: # output like x; weighted mean and biased variance, (C,) each
-    "Normalise by weighted statistics; the plain reference. Source: official code, `models/utils/adab2n.py`."
+)->tuple[Tensor, Tensor, Tensor]: # output like x; weighted mean, biased variance, (C,)
+    """Normalise by weighted statistics; the plain reference.
+
+    Source: official code, `models/utils/adab2n.py`."""
     over = [d for d in range(x.dim()) if d != 1]
-    per_channel, per_sample = [1, -1, *[1]*(x.dim() - 2)], w.view(-1, *[1]*(x.dim() - 1))*(w.numel()*len(weight)/x.numel())
-    m = (per_sample*x).sum(over)
-    centred = x - m.view(per_channel)
-    v = (per_sample*centred.square()).sum(over)
-    return (centred/(v + eps).sqrt().view(per_channel)*weight.view(per_channel) + bias.view(per_channel)).to(x.dtype), m, v
+    ones = [1]*(x.dim() - 2)
+    def channels(t): return t.view([1, -1, *ones])
+    w = w.view([-1, 1, *ones])*(w.numel()*len(weight)/x.numel())
+    m = (w*x).sum(over)
+    centred = x - channels(m)
+    v = (w*centred.square()).sum(over)
+    y = centred/channels((v + eps).sqrt())*channels(weight) + channels(bias)
+    return y.to(x.dtype), m, v
 
 
 # %%
@@ -122,7 +130,7 @@ weighted_norm(x, torch.tensor([.25, .25, .5]), torch.ones(1), torch.zeros(1))
 # %%
 #| exports
 class FusedNorm(torch.autograd.Function):
-    "`weighted_norm` with its gradient in closed form; differentiable once. Source: ours."
+    "`weighted_norm`, its gradient in closed form; differentiable once. Source: ours."
     @staticmethod
     def forward(ctx, x, w, weight, bias, eps):
         "As `weighted_norm`, in the precision of the sample weights."
@@ -150,14 +158,18 @@ class FusedNorm(torch.autograd.Function):
 def gradients(f, w):
     "Output and gradients of a loss that uses output, mean and variance."
     torch.manual_seed(0)
-    inputs = [torch.randn(s, dtype=torch.float64) for s in ((6, 3, 4, 4), (3,), (3,))]
-    inputs = [t.requires_grad_() for t in (inputs[0], torch.tensor(w, dtype=torch.float64), *inputs[1:])]
-    y, m, v = f(*inputs, 1e-5)
-    loss = (y*torch.cos(torch.arange(y.numel(), dtype=y.dtype)).view_as(y)).sum() + m.square().sum() + v.sin().sum()
-    return torch.cat([t.flatten() for t in (y, m, v, *torch.autograd.grad(loss, inputs))])
+    sizes, double = ((6, 3, 4, 4), 3, 3), torch.float64
+    x, weight, bias = (torch.randn(s, dtype=double) for s in sizes)
+    inputs = [x, torch.tensor(w, dtype=double), weight, bias]
+    y, m, v = f(*[t.requires_grad_() for t in inputs], 1e-5)
+    wave = torch.cos(torch.arange(y.numel(), dtype=y.dtype)).view_as(y)
+    loss = (y*wave).sum() + m.square().sum() + v.sin().sum()
+    found = y, m, v, *torch.autograd.grad(loss, inputs)
+    return torch.cat([t.flatten() for t in found])
 
-gap = [(gradients(FusedNorm.apply, w) - gradients(weighted_norm, w)).abs().max().item() for w in ([1/6]*6, [.4, .1, .1, .1, .1, .1])]
-max(gap) < 1e-12
+gaps = [gradients(FusedNorm.apply, w) - gradients(weighted_norm, w)
+        for w in ([1/6]*6, [.4, .1, .1, .1, .1, .1])]
+max(gap.abs().max().item() for gap in gaps) < 1e-12
 
 
 # %% [markdown]
@@ -179,8 +191,11 @@ def regulariser(
     kind: str='official', # or 'scale-free'
     eps: float=1e-5,      # ε
 )->Tensor: # scalar
-    "How far the statistics of a batch are from the running ones. Source: official code, `models/utils/adab2n.py`; `scale-free` is ours."
-    if kind == 'scale-free': return gap_bound(m, v, running_mean, running_var, eps=eps).mean()
+    """How far the statistics of a batch are from the running ones.
+
+    Source: official code, `models/utils/adab2n.py`; `scale-free` is ours."""
+    if kind == 'scale-free':
+        return gap_bound(m, v, running_mean, running_var, eps=eps).mean()
     return (m - running_mean).square().mean() + (v - running_var).square().mean()
 
 
@@ -190,8 +205,8 @@ def regulariser(
 # %%
 stats = torch.tensor([[1.2], [2.], [1.], [2.5]])
 grown = stats*torch.tensor([[10.], [100.], [10.], [100.]])
-[[round(regulariser(*s, kind).item(), 3) for s in (stats, grown)] for kind in ('official', 'scale-free')]
-
+{kind: [round(regulariser(*s, kind).item(), 3) for s in (stats, grown)]
+ for kind in ('official', 'scale-free')}
 
 # %% [markdown]
 # ## The layer
@@ -200,8 +215,21 @@ grown = stats*torch.tensor([[10.], [100.], [10.], [100.]])
 
 # %%
 #| exports
+RULES = {
+    'tasks': (lambda v: v >= 1, 'at least 1'),
+    'kappa': (lambda v: 0 <= v <= 1, 'from 0 to 1'),
+    'momentum': (lambda v: 0 < v < 1, 'between 0 and 1'),
+    'uniform_mix': (lambda v: 0 <= v <= 1, 'from 0 to 1'),
+    'absent_tasks': (lambda v: v in ('renormalize', 'official'),
+                     'renormalize or official'),
+    'regulariser': (lambda v: v in ('official', 'scale-free'),
+                    'official or scale-free'),
+} # option of AdaB2N → what its value must satisfy, in code and in words
+
 class AdaB2N(nn.Module):
-    "Balanced batch norm over (N, C, ...). Source: Lyu et al. 2023; official code, `models/utils/adab2n.py`."
+    """Balanced batch norm over (N, C, ...); raises `UserError` for impossible options.
+
+    Source: Lyu et al. 2023; official code, `models/utils/adab2n.py`."""
     def __init__(self,
         num_features: int,   # C
         tasks: int,          # T, at most
@@ -210,24 +238,28 @@ class AdaB2N(nn.Module):
         eps: float=1e-5,     # ε
         affine: bool=True,   # learn γ and β
         log_concentration: float=0., # ψ at the start
-        uniform_mix: float=0.,       # c: 0 posterior mean of the task shares, 1 equal weights over the tasks present
-        absent_tasks: str='renormalize', # or 'official': absent tasks keep their weight, which no sample carries
+        uniform_mix: float=0.,       # c: 0 posterior mean of shares, 1 equal weights
+        absent_tasks: str='renormalize', # 'official': they keep weight that nobody has
         regulariser: str='official', # or 'scale-free'
-        fused: bool=True,    # gradients in closed form; False: the plain reference, differentiable twice
-        device=None, dtype=None,
+        fused: bool=True,    # closed gradients; False: reference, differentiable twice
+        device: str|None=None,          # of all tensors; torch's default
+        dtype: torch.dtype|None=None,   # of all but the counters; torch's default
     ):
         super().__init__()
-        rules = {'tasks': (tasks, tasks >= 1, 'at least 1'), 'kappa': (kappa, 0 <= kappa <= 1, 'from 0 to 1'), 'momentum': (momentum, 0 < momentum < 1, 'between 0 and 1'),
-                 'uniform_mix': (uniform_mix, 0 <= uniform_mix <= 1, 'from 0 to 1'), 'absent_tasks': (absent_tasks, absent_tasks in ('renormalize', 'official'), 'renormalize or official'),
-                 'regulariser': (regulariser, regulariser in ('official', 'scale-free'), 'official or scale-free')}
-        for name, (value, good, expected) in rules.items():
-            if not good: raise UserError(f'{name}={value!r}: {expected}')
-        self.num_features, self.tasks, self.kappa, self.momentum, self.eps = num_features, tasks, kappa, momentum, eps
-        self.uniform_mix, self.absent_tasks, self.regulariser, self.fused = uniform_mix, absent_tasks, regulariser, fused
-        kw, self.ids, self.collected, self.ended = dict(device=device, dtype=dtype), None, None, 0
+        self.num_features, self.eps, self.fused = num_features, eps, fused
+        self.tasks, self.kappa, self.momentum = tasks, kappa, momentum
+        self.uniform_mix, self.absent_tasks = uniform_mix, absent_tasks
+        self.regulariser = regulariser
+        for name, (good, expected) in RULES.items():
+            value = getattr(self, name)
+            if not good(value):
+                raise UserError(f'{name}={value!r}: {expected}')
+        self.ids, self.collected, self.ended = None, None, 0
+        kw = dict(device=device, dtype=dtype)
         self.weight = nn.Parameter(torch.ones(num_features, **kw)) if affine else None
         self.bias = nn.Parameter(torch.zeros(num_features, **kw)) if affine else None
-        self.log_concentration = nn.Parameter(torch.full((tasks,), float(log_concentration), **kw))
+        psi = torch.full((tasks,), float(log_concentration), **kw)
+        self.log_concentration = nn.Parameter(psi)
         self.register_buffer('running_mean', torch.zeros(num_features, **kw))
         self.register_buffer('running_var', torch.ones(num_features, **kw))
         self.register_buffer('num_batches_tracked', torch.tensor(0, device=device))
@@ -236,40 +268,67 @@ class AdaB2N(nn.Module):
 
     def extra_repr(self):
         "What `print` shows of the layer."
-        return ', '.join([str(self.num_features), *(f'{k}={getattr(self, k)!r}' for k in ('tasks', 'kappa', 'momentum', 'uniform_mix', 'absent_tasks', 'regulariser'))])
+        options = [f'{name}={getattr(self, name)!r}' for name in RULES]
+        return ', '.join([str(self.num_features), *options])
 
     def forward(self, x: Tensor)->Tensor: # like x
-        "Normalise by the weighted statistics of the batch; in eval mode by the running ones."
-        if x.dim() < 2 or x.shape[1] != self.num_features: raise UserError(f'input of shape {tuple(x.shape)}: (N, {self.num_features}, ...) is expected')
-        if not self.training: return batch_norm(x, self.running_mean, self.running_var, self.weight, self.bias, False, 0., self.eps)
-        if not x.numel(): raise UserError(f'input of shape {tuple(x.shape)}: an empty batch has no statistics')
-        w = sample_weights(self._task_ids(x), self.log_concentration, self.tasks_done + 1, self.absent_tasks, self.uniform_mix)
-        affine = (self.weight, self.bias) if self.weight is not None else (torch.ones_like(self.running_mean), torch.zeros_like(self.running_mean))
-        y, m, v = (FusedNorm.apply if self.fused else weighted_norm)(x, w, *affine, self.eps)
+        "Normalise by the batch's weighted statistics, in eval mode by running ones."
+        if x.dim() < 2 or x.shape[1] != self.num_features:
+            raise UserError(f'input of shape {tuple(x.shape)}: '
+                            f'(N, {self.num_features}, ...) is expected')
+        if not self.training:
+            stats = self.running_mean, self.running_var
+            return batch_norm(x, *stats, self.weight, self.bias, False, 0., self.eps)
+        if not x.numel():
+            raise UserError(f'input of shape {tuple(x.shape)}: '
+                            'an empty batch has no statistics')
+        return self._train_forward(x)
+
+    def _train_forward(self, x):
+        "Normalise by weighted statistics, move the running ones, note the regulariser."
+        ids, seen = self._task_ids(x), self.tasks_done + 1
+        options = self.absent_tasks, self.uniform_mix
+        w = sample_weights(ids, self.log_concentration, seen, *options)
+        weight, bias = self.weight, self.bias
+        if weight is None:
+            weight = torch.ones_like(self.running_mean)
+            bias = torch.zeros_like(self.running_mean)
+        norm = FusedNorm.apply if self.fused else weighted_norm
+        y, m, v = norm(x, w, weight, bias, self.eps)
         self._update(m.detach(), v.detach())
-        if self.collected is not None: self.collected.append(regulariser(m, v, self.running_mean, self.running_var, self.regulariser, self.eps))
+        if self.collected is not None:
+            options = self.regulariser, self.eps
+            gap = regulariser(m, v, self.running_mean, self.running_var, *options)
+            self.collected.append(gap)
         return y
 
     def _task_ids(self, x):
         "The ids that the context gave; zeros in the first task."
         if self.ids is None:
-            if self.ended: raise UserError('from the second task on a training forward needs the task of each sample: with batch_tasks(net, ids): net(x)')
+            if self.ended:
+                raise UserError('from the second task on a training forward needs '
+                    'the task of each sample: with batch_tasks(net, ids): net(x)')
             return torch.zeros(len(x), dtype=torch.int64, device=x.device)
-        if len(self.ids) != len(x): raise UserError(f'{len(self.ids)} task ids for {len(x)} samples')
+        if len(self.ids) != len(x):
+            raise UserError(f'{len(self.ids)} task ids for {len(x)} samples')
         return self.ids.to(x.device)
 
     @torch.no_grad()
     def _update(self, m, v):
         "Move the running statistics; the factor follows from the counter alone."
         self.num_batches_tracked += 1
-        exact, dtype = torch.float32 if m.device.type == 'mps' else torch.float64, self.running_mean.dtype
-        eta = self.momentum if self.kappa == 1 else averaging_factor(self.num_batches_tracked.to(exact), self.kappa, self.momentum).to(dtype)
+        dtype, eta = self.running_mean.dtype, self.momentum
+        if self.kappa != 1:
+            exact = torch.float32 if m.device.type == 'mps' else torch.float64
+            j = self.num_batches_tracked.to(exact)
+            eta = averaging_factor(j, self.kappa, self.momentum).to(dtype)
         self.running_mean.lerp_(m.to(dtype), eta)
         self.running_var.lerp_(v.to(dtype), eta)
 
 def _count_ended(layer, keys):
     "Keep the plain number of ended tasks equal to the buffer after a state was loaded."
-    if not layer.tasks_done.is_meta: layer.ended = int(layer.tasks_done)
+    if not layer.tasks_done.is_meta:
+        layer.ended = int(layer.tasks_done)
 
 
 # %% [markdown]
@@ -283,30 +342,44 @@ def _layers(net): return [m for m in net.modules() if isinstance(m, AdaB2N)]
 
 class Regularisers(Sequence):
     "The regularisers of all layers of a network, as far as they have been computed."
-    def __init__(self, parts): self.parts = parts
+    def __init__(self,
+        parts: list[list[Tensor]], # of each layer, filled as forwards happen
+    ):
+        self.parts = parts
     def __len__(self): return sum(map(len, self.parts))
     def __getitem__(self, i): return [term for part in self.parts for term in part][i]
 
 @contextmanager
 def batch_tasks(
     net: nn.Module, # a network, with or without AdaB2N layers
-    ids,            # task of each sample of the next forward, whole numbers (N,)
+    ids: Tensor,    # task of each sample of the next forward, whole numbers (N,)
 ): # the regularisers, one a layer and forward, as they are computed
-    "Hand the tasks of a batch to every AdaB2N layer of a network; raises `UserError` for ids that cannot be."
+    "Hand the tasks of a batch to every AdaB2N layer; raises `UserError` for wrong ids."
     layers = _layers(net)
-    before, ids = [(layer.ids, layer.collected) for layer in layers], _checked(torch.as_tensor(ids), layers) if layers else None
-    for layer in layers: layer.ids, layer.collected = ids, []
-    try: yield Regularisers([layer.collected for layer in layers])
+    before = [(layer.ids, layer.collected) for layer in layers]
+    ids = _checked(torch.as_tensor(ids), layers) if layers else None
+    for layer in layers:
+        layer.ids, layer.collected = ids, []
+    try:
+        yield Regularisers([layer.collected for layer in layers])
     finally:
-        for layer, (ids, collected) in zip(layers, before): layer.ids, layer.collected = ids, collected
+        for layer, (ids, collected) in zip(layers, before):
+            layer.ids, layer.collected = ids, collected
 
 def _checked(ids, layers):
     "Task ids as int64 beside the layers, each of a task that has come."
-    if ids.dim() != 1 or not len(ids): raise UserError(f'task ids of shape {tuple(ids.shape)}: one for each sample of a batch that is not empty')
-    if ids.dtype.is_floating_point or ids.dtype.is_complex or ids.dtype == torch.bool: raise UserError(f'task ids of type {ids.dtype}: whole numbers are expected')
-    tasks, low, high = min(layer.tasks for layer in layers), int(ids.min()), int(ids.max())
+    kind = ids.dtype
+    if ids.dim() != 1 or not len(ids):
+        raise UserError(f'task ids of shape {tuple(ids.shape)}: '
+                        'one for each sample of a batch that is not empty')
+    if kind.is_floating_point or kind.is_complex or kind == torch.bool:
+        raise UserError(f'task ids of type {kind}: whole numbers are expected')
+    low, high = int(ids.min()), int(ids.max())
+    tasks = min(layer.tasks for layer in layers)
     seen = min(tasks, *(layer.ended + 1 for layer in layers))
-    if low < 0 or high >= seen: raise UserError(f'task id {low if low < 0 else high}: {seen} of {tasks} tasks have come, ids are 0 to {seen - 1}')
+    if low < 0 or high >= seen:
+        raise UserError(f'task id {low if low < 0 else high}: '
+                        f'{seen} of {tasks} tasks have come, ids are 0 to {seen - 1}')
     return ids.to(layers[0].running_mean.device, torch.int64)
 
 
@@ -330,9 +403,11 @@ def end_task(
 # %%
 torch.manual_seed(0)
 x = torch.randn(6, 4, 3, 3, dtype=torch.float64)
-ours, theirs = AdaB2N(4, tasks=2, dtype=torch.float64), nn.BatchNorm2d(4, dtype=torch.float64)
-gap = (ours(x) - theirs(x)).abs().max().item(), (ours.running_mean - theirs.running_mean).abs().max().item()
-max(gap) < 1e-14
+ours = AdaB2N(4, tasks=2, dtype=torch.float64)
+theirs = nn.BatchNorm2d(4, dtype=torch.float64)
+output = (ours(x) - theirs(x)).abs().max().item()
+mean = (ours.running_mean - theirs.running_mean).abs().max().item()
+max(output, mean) < 1e-14
 
 # %% [markdown]
 # The running variance differs by design: the paper stores the biased one, torch the unbiased one, $NP/(NP-1)$ times as large.
@@ -343,7 +418,8 @@ max(gap) < 1e-14
 end_task(ours)
 ids = torch.tensor([1]*8 + [0]*2)
 x = torch.randn(10, 4, 3, 3, dtype=torch.float64) + 4*ids.view(-1, 1, 1, 1)
-with batch_tasks(ours, ids) as regularisers: y = ours(x)
+with batch_tasks(ours, ids) as regularisers:
+    y = ours(x)
 y[ids == 0].mean().item(), y[ids == 1].mean().item(), len(regularisers)
 
 # %% [markdown]
@@ -353,7 +429,8 @@ y[ids == 0].mean().item(), y[ids == 1].mean().item(), len(regularisers)
 again = AdaB2N(4, tasks=2, dtype=torch.float64)
 again.load_state_dict(ours.state_dict())
 for layer in (ours, again):
-    with batch_tasks(layer, ids): layer(x)
+    with batch_tasks(layer, ids):
+        layer(x)
 again.num_batches_tracked.item(), torch.equal(again.running_mean, ours.running_mean)
 
 
@@ -363,9 +440,11 @@ again.num_batches_tracked.item(), torch.equal(again.running_mean, ours.running_m
 # %%
 def train_on(ids, x=x):
     "One forward with these ids."
-    with batch_tasks(ours, ids): ours(x)
+    with batch_tasks(ours, ids):
+        ours(x)
 
-[raises(ours, x), raises(train_on, [0]*9), raises(train_on, [2]*10), raises(train_on, [.5]*10), raises(train_on, []), raises(ours, x[:0])]
+wrong = [0]*9, [2]*10, [.5]*10, []
+[raises(ours, x), *(raises(train_on, ids) for ids in wrong), raises(ours, x[:0])]
 
 # %% [markdown]
 # ## A whole network
@@ -379,38 +458,64 @@ BATCH_NORMS = (nn.BatchNorm1d, nn.BatchNorm2d, nn.BatchNorm3d)
 def convert_adab2n(
     model: nn.Module, # anything with BatchNorm1d, 2d or 3d; changed in place
     tasks: int,       # T, at most
-    **options,        # of AdaB2N: kappa, momentum, log_concentration, uniform_mix, absent_tasks, regulariser, fused
+    **options,        # of AdaB2N, but for those that the batch norm knows
 )->nn.Module: # the model, or the layer that replaces it if it is a batch norm itself
-    "Replace every batch norm by an AdaB2N layer that keeps its weights, statistics, device and type. Source: ours, after `torch.nn.SyncBatchNorm.convert_sync_batchnorm`."
-    norms = {name: m for name, m in model.named_modules(remove_duplicate=False) if isinstance(m, nn.modules.batchnorm._BatchNorm)}
-    layers = {m: _converted(m, name, tasks, options) for name, m in norms.items()}
+    """Replace every batch norm by an AdaB2N layer with its weights and statistics.
+
+    Devices and types stay; raises `UserError` for what may do more than a batch norm.
+    Source: ours, after `torch.nn.SyncBatchNorm.convert_sync_batchnorm`."""
+    kind = nn.modules.batchnorm._BatchNorm
+    modules = model.named_modules(remove_duplicate=False)
+    norms = {name: m for name, m in modules if isinstance(m, kind)}
+    layers = {m: _converted(m, name or 'model', tasks, options)
+              for name, m in norms.items()}
     for name, norm in norms.items():
-        if not name: return layers[norm]
+        if not name:
+            return layers[norm]
         parent, _, child = name.rpartition('.')
         setattr(model.get_submodule(parent), child, layers[norm])
     return model
 
 def _converted(norm, name, tasks, options):
     "An AdaB2N layer in place of one batch norm."
-    if isinstance(norm, nn.modules.lazy.LazyModuleMixin): raise UserError(f'{name or "model"} is lazy and has no size yet; run one batch through the model first')
-    if type(norm) not in BATCH_NORMS: raise UserError(f'{name or "model"} is a {type(norm).__name__}, which may do more than a batch norm; only {", ".join(t.__name__ for t in BATCH_NORMS)} are replaced')
-    if norm.running_mean is None: raise UserError(f'{name or "model"} keeps no running statistics (track_running_stats=False), which AdaB2N needs')
-    kept = {'kappa': 0.} if norm.momentum is None else {'momentum': norm.momentum}
-    layer = AdaB2N(norm.num_features, tasks, **{'eps': norm.eps, 'affine': norm.affine, **kept, **options}, device=norm.running_mean.device, dtype=norm.running_mean.dtype)
+    _check_convertible(norm, name)
+    given = dict(eps=norm.eps, affine=norm.affine, momentum=norm.momentum)
+    if norm.momentum is None:
+        del given['momentum']
+        given['kappa'] = 0.
+    place = dict(device=norm.running_mean.device, dtype=norm.running_mean.dtype)
+    layer = AdaB2N(norm.num_features, tasks, **{**given, **options}, **place)
     layer.load_state_dict(norm.state_dict(), strict=False)
-    for key, parameter in norm.named_parameters(): setattr(layer, key, parameter)
+    for key, parameter in norm.named_parameters():
+        setattr(layer, key, parameter)
     return layer.train(norm.training)
+
+def _check_convertible(norm, name):
+    "Refuse what AdaB2N cannot stand for."
+    if isinstance(norm, nn.modules.lazy.LazyModuleMixin):
+        raise UserError(f'{name} is lazy and has no size yet; '
+                        'run one batch through the model first')
+    if type(norm) not in BATCH_NORMS:
+        known = ', '.join(t.__name__ for t in BATCH_NORMS)
+        raise UserError(f'{name} is a {type(norm).__name__}, which may do more '
+                        f'than a batch norm; only {known} are replaced')
+    if norm.running_mean is None:
+        raise UserError(f'{name} keeps no running statistics '
+                        '(track_running_stats=False), which AdaB2N needs')
 
 
 # %%
-net = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), nn.ReLU(), nn.Flatten(), nn.LazyLinear(2))
+head = nn.Sequential(nn.ReLU(), nn.Flatten(), nn.LazyLinear(2))
+net = nn.Sequential(nn.Conv2d(3, 8, 3), nn.BatchNorm2d(8), head)
 images = torch.randn(4, 3, 6, 6)
 before = net(images)
 converted = convert_adab2n(copy.deepcopy(net), tasks=5, kappa=.4)
-converted[1], torch.allclose(converted(images), before, atol=1e-6), converted[1].num_batches_tracked.item()
+same = torch.allclose(converted(images), before, atol=1e-6)
+converted[1], same, converted[1].num_batches_tracked.item()
 
 # %%
-raises(convert_adab2n, nn.Sequential(nn.BatchNorm1d(3, track_running_stats=False)), 2)
+silent = nn.BatchNorm1d(3, track_running_stats=False)
+raises(convert_adab2n, nn.Sequential(silent), 2)
 
 # %% [markdown]
 # ## Where it lives
