@@ -297,7 +297,7 @@ def card_table(
     rows = [f'| `{name}` | {s.card.title} | {s.card.obtain} | {s.card.size} | '
             f'{s.card.licence} | {sums.get(name, "that of your files")} |'
             for name, s in sets.items()]
-    head = '| name | set | it | size | terms | checksum |\n|---|---|---|---|---|---|'
+    head = '| name | set | how | size | terms | checksum |\n|---|---|---|---|---|---|'
     return '\n'.join([head, *rows])
 
 def file_table(

@@ -448,7 +448,7 @@ class Shop(DataSet):
 AMAZON = 'None stated; research use. The authors ask for the citation.'
 STYLES = ('J. McAuley et al., Image-based Recommendations on Styles and '
           'Substitutes, 2015')
-FROM_YOU = 'has to come from you: the files of MMRec, in a folder of the cache'
+FROM_YOU = 'has to come from you, as MMRec made it'
 SETS = {
     'synthetic': Shop(
         read=synthetic, drawn=True, checksum=lambda: synthetic().content[:16],
@@ -472,8 +472,7 @@ SETS = {
             title='Amazon Baby 2014', obtain=FROM_YOU, licence=AMAZON, cite=STYLES,
             size='19,445 users, 7,050 items, 160,792 pairs',
             files={'baby/baby.inter': 'userID, itemID, x_label',
-                   'baby/image_feat.npy': '(7050, 4096)',
-                   'baby/text_feat.npy': '(7050, 384)'})),
+                   'baby/image_feat.npy, text_feat.npy': '(7050, 4096), (7050, 384)'})),
     'sports': Shop(
         read=partial(mmrec, 'sports', 'sports'),
         checksum=partial(mmrec_sum, 'sports', 'sports'),
@@ -482,8 +481,8 @@ SETS = {
             title='Amazon Sports 2014', obtain=FROM_YOU, licence=AMAZON, cite=STYLES,
             size='35,598 users, 18,357 items, 296,337 pairs',
             files={'sports/sports.inter': 'userID, itemID, x_label',
-                   'sports/image_feat.npy': '(18357, 4096)',
-                   'sports/text_feat.npy': '(18357, 384)'})),
+                   'sports/image_feat.npy, text_feat.npy':
+                   '(18357, 4096), (18357, 384)'})),
     'clothing': Shop(
         read=partial(mmrec, 'clothing', 'clothing'),
         checksum=partial(mmrec_sum, 'clothing', 'clothing'),
@@ -492,8 +491,8 @@ SETS = {
             title='Amazon Clothing 2014', obtain=FROM_YOU, licence=AMAZON, cite=STYLES,
             size='39,387 users, 23,033 items, 278,677 pairs',
             files={'clothing/clothing.inter': 'userID, itemID, x_label',
-                   'clothing/image_feat.npy': '(23033, 4096)',
-                   'clothing/text_feat.npy': '(23033, 384)'})),
+                   'clothing/image_feat.npy, text_feat.npy':
+                   '(23033, 4096), (23033, 384)'})),
     'electronics': Shop(
         read=partial(mmrec, 'electronics', 'elec'),
         checksum=partial(mmrec_sum, 'electronics', 'elec'),
@@ -503,8 +502,8 @@ SETS = {
             licence=AMAZON, cite=STYLES,
             size='192,403 users, 63,001 items, 1,689,188 pairs',
             files={'electronics/elec.inter': 'userID, itemID, x_label',
-                   'electronics/image_feat.npy': '(63001, 4096)',
-                   'electronics/text_feat.npy': '(63001, 384)'})),
+                   'electronics/image_feat.npy, text_feat.npy':
+                   '(63001, 4096), (63001, 384)'})),
     'microlens': Shop(
         read=partial(mmrec, 'microlens', 'microlens'),
         checksum=partial(mmrec_sum, 'microlens', 'microlens'),
@@ -516,8 +515,8 @@ SETS = {
                  'at Scale, 2023',
             size='98,129 users, 17,228 items, 705,174 pairs',
             files={'microlens/microlens.inter': 'userID, itemID, x_label',
-                   'microlens/image_feat.npy': '(17228, 1024)',
-                   'microlens/text_feat.npy': '(17228, 1024)'})),
+                   'microlens/image_feat.npy, text_feat.npy':
+                   '(17228, 1024), (17228, 1024)'})),
 }
 
 def load(

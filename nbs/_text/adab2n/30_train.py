@@ -19,7 +19,7 @@
 
 # %% tags=["parameters"]
 from typing import Literal
-data: Literal['digits', 'cifar10', 'cifar100', 'miniimagenet'] = 'digits'  # data set
+data: str = 'digits'  # in core.images.SETS: data set
 tasks: int = 5  # >= 1: number of tasks, a divisor of the number of classes
 host: str = 'derpp'  # in adab2n.hosts.HOSTS: method of replay
 norm: str = 'adab2n'  # in adab2n.nets.NORMS: norm layer
