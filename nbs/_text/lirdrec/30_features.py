@@ -17,18 +17,21 @@
 # | start | `papermill --engine papers papers://lirdrec/features.ipynb out.ipynb -p data baby -p vision MODEL -p encoder MODEL`, or Run All; `pip install "papers_nb[text]"` |
 
 # %% tags=["parameters"]
-data: str = 'shapes'  # in lirdrec.features.SETS: items, drawn or those of <cache>/NAME/items.csv
+data: str = 'shapes'  # in lirdrec.features.SETS: drawn, or of <cache>/NAME/items.csv
 vision: str = 'tiny'  # vision-language model: a name on its hub, a folder, or tiny
 vision_revision: str = 'main'  # of that model
 encoder: str = 'tiny'  # sentence encoder: a name on its hub, a folder, or tiny
 encoder_revision: str = 'main'  # of that encoder
-prompt: str = 'Describe the product in the picture for somebody who wants to buy it: what it is, its colour, material, style and use. At most 100 words, and nothing that cannot be seen.'  # what is asked of the picture
-tokens: int = 160  # longest answer
-batch: int = 8  # items a step
-seed: int = 0  # of the tiny models; the answers are not sampled
+prompt: str = (
+    'Describe the product in the picture for somebody who wants to buy it: what it is, '
+    'its colour, material, style and use. At most 100 words, and nothing that cannot '
+    'be seen.')  # what is asked of the picture
+tokens: int = 160  # >= 1: longest answer
+batch: int = 8  # >= 1: items a step
+seed: int = 0  # >= 0: of the tiny models; the answers are not sampled
 device: str = 'auto'  # auto, cpu, cuda
-threads: int = 1  # CPU threads
-save_every: float = 60.0  # seconds between checkpoints
+threads: int = 1  # >= 1, <= 256: CPU threads
+save_every: float = 60.0  # >= 0: seconds between checkpoints
 fresh: bool = False  # keep an old run of these parameters aside and start anew
 
 # %%
@@ -40,7 +43,7 @@ fresh: bool = False  # keep an old run of these parameters aside and start anew
 
 # %%
 #| export
-import csv, hashlib
+import csv, hashlib, math
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -82,7 +85,9 @@ class Item:
     picture: object = None # a PIL image, its path, or nothing
 
     def __post_init__(self):
-        if not self.words.strip() and self.picture is None: raise UserError('an item has neither words nor a picture, so nothing can be said of it')
+        if not self.words.strip() and self.picture is None:
+            raise UserError(
+                'an item has neither words nor a picture, so nothing can be said of it')
 
     def text(self, caption: str)->str:
         "All that is known in words, with what was said of the picture."
@@ -92,7 +97,9 @@ class Item:
         "The picture, opened."
         if not isinstance(self.picture, Path): return self.picture.convert('RGB')
         try: return need('PIL.Image', 'run').open(self.picture).convert('RGB')
-        except OSError as e: raise UserError(f'{self.picture} cannot be read as a picture ({type(e).__name__})') from None
+        except OSError as e:
+            what = f'{self.picture} cannot be read as a picture'
+            raise UserError(f'{what} ({type(e).__name__})') from None
 
 COLUMNS = ('title', 'brand', 'category', 'description')
 
@@ -109,15 +116,30 @@ def items_table(
 def read_items(
     folder: Path, # with items.csv: item, image and any of COLUMNS
 )->list[Item]: # in the order of their ids
-    "Items from a table; `image` is a path relative to the folder and may be empty. Source: ours."
+    """Items from a table; `image` is a path relative to the folder and may be empty.
+
+    Raises `UserError` for a table that is malformed, with the row. Source: ours."""
     table = items_table(folder)
-    try: rows = list(csv.DictReader(table.read_text(encoding='utf-8-sig').splitlines()))
-    except UnicodeDecodeError as e: raise UserError(f'{table} is not UTF-8 (byte {e.start})') from None
-    if not rows or 'item' not in rows[0]: raise UserError(f'{table} has no column item, or no rows')
-    if (ids := [r['item'] for r in rows]) != [str(k) for k in range(len(rows))]: raise UserError(f'{table}: item ids are 0, 1, 2, … in this order; row {next(k for k, i in enumerate(ids) if i != str(k)) + 2} is another')
-    words = ['. '.join(r[c].strip() for c in COLUMNS if (r.get(c) or '').strip()) for r in rows]
-    if empty := [k for k, (r, w) in enumerate(zip(rows, words)) if not w and not r.get('image')]: raise UserError(f'{table}, item {empty[0]}: neither words nor a picture, so nothing can be said of it')
-    return [Item(w, table.parent/r['image'] if r.get('image') else None) for r, w in zip(rows, words)]
+    try: lines = table.read_text(encoding='utf-8-sig').splitlines()
+    except UnicodeDecodeError as e:
+        raise UserError(f'{table} is not UTF-8 (byte {e.start})') from None
+    rows = list(csv.DictReader(lines))
+    if not rows or 'item' not in rows[0]:
+        raise UserError(f'{table} has no column item, or no rows')
+    for k, row in enumerate(rows):
+        if row['item'] != str(k):
+            raise UserError(f'{table}: item ids are 0, 1, 2, … in this order; '
+                            f'row {k + 2} is another')
+    return [_item(table, k, row) for k, row in enumerate(rows)]
+
+def _item(table, k, row):
+    "The item of a row."
+    words = '. '.join(row[c].strip() for c in COLUMNS if (row.get(c) or '').strip())
+    picture = table.parent/row['image'] if row.get('image') else None
+    if not words and not picture:
+        raise UserError(f'{table}, item {k}: neither words nor a picture, '
+                        'so nothing can be said of it')
+    return Item(words, picture)
 
 def shapes()->list[Item]:
     "Two dozen drawn pictures: three shapes, four colours, two sizes."
@@ -127,10 +149,11 @@ def shapes()->list[Item]:
         for colour in ('red', 'green', 'blue', 'orange'):
             for size, r in (('small', 8), ('large', 18)):
                 picture = image.new('RGB', (48, 48), 'white')
-                pen, box = draw.Draw(picture), (24 - r, 24 - r, 24 + r, 24 + r)
+                pen, low, high = draw.Draw(picture), 24 - r, 24 + r
+                box, bottom = (low, low, high, high), [(low, high), (high, high)]
                 if shape == 'circle': pen.ellipse(box, fill=colour)
                 elif shape == 'square': pen.rectangle(box, fill=colour)
-                else: pen.polygon([(24, 24 - r), (24 - r, 24 + r), (24 + r, 24 + r)], fill=colour)
+                else: pen.polygon([(24, low), *bottom], fill=colour)
                 found.append(Item(f'{size} {shape}', picture))
     return found
 
@@ -140,7 +163,7 @@ class Items(DataSet):
     load: Callable[[], list[Item]] # in the order of their ids
 
     def checksum(self)->str: # 16 hex digits
-        "What a run stores as the identity: words, and the bytes of pictures. Source: ours."
+        "The identity that a run stores: words, and bytes of pictures. Source: ours."
         found = hashlib.sha256()
         for item in self.load():
             found.update(item.words.encode() + b'\0' + _bytes(item.picture))
@@ -218,13 +241,23 @@ raises(Item, ' '), raises(read_items, Path('nowhere'))
 # %%
 #| exports
 def _found(name, config):
-    "What identifies a model: its commit on a hub, or a checksum over the files of its folder."
+    "What identifies a model: its commit on a hub, or a checksum over its files."
     if commit := getattr(config, '_commit_hash', None): return commit
     files = sorted(f for f in Path(name).rglob('*') if f.is_file())
-    return hashlib.sha256(''.join(hashlib.sha256(f.read_bytes()).hexdigest() for f in files).encode()).hexdigest()[:16]
+    sums = ''.join(hashlib.sha256(f.read_bytes()).hexdigest() for f in files)
+    return hashlib.sha256(sums.encode()).hexdigest()[:16]
+
+def _loaded(role, name, load):
+    "What `load` gives; raises `UserError` where a model cannot be had."
+    try: return load()
+    except (OSError, ValueError) as e:
+        why = ' '.join(str(e).split())[:200]
+        raise UserError(f'{role}={name!r} cannot be loaded ({why})') from None
 
 class Describer:
-    "A vision-language model that answers one prompt about pictures. Source: ours, on transformers."
+    """A vision-language model that answers one prompt about pictures.
+
+    Source: ours, on transformers."""
     def __init__(self,
         name: str,            # on its hub, or a folder
         revision: str='main',
@@ -233,41 +266,59 @@ class Describer:
         device: str='cpu',
     ):
         lib = need('transformers', 'text')
-        try: self.processor, self.model = lib.AutoProcessor.from_pretrained(name, revision=revision), lib.AutoModelForImageTextToText.from_pretrained(name, revision=revision)
-        except (OSError, ValueError) as e: raise UserError(f'vision={name!r} cannot be loaded ({" ".join(str(e).split())[:200]})') from None
-        self.model, self.processor.tokenizer.padding_side = self.model.to(device).eval(), 'left' # an answer begins where its prompt ends
-        self.prompt, self.tokens, self.found = prompt, tokens, _found(name, self.model.config)
+        kinds = lib.AutoProcessor, lib.AutoModelForImageTextToText
+        made = lambda: [kind.from_pretrained(name, revision=revision) for kind in kinds]
+        self.processor, model = _loaded('vision', name, made)
+        self.processor.tokenizer.padding_side = 'left' # answers begin where prompts end
+        self.model = model.to(device).eval()
+        self.prompt, self.tokens = prompt, tokens
+        self.found = _found(name, model.config)
 
     @torch.no_grad()
     def __call__(self,
         pictures: list, # PIL images
     )->list[str]:
         "One answer a picture."
-        asked = [[{'role': 'user', 'content': [{'type': 'image', 'image': p}, {'type': 'text', 'text': self.prompt}]}] for p in pictures]
-        x = self.processor.apply_chat_template(asked, add_generation_prompt=True, tokenize=True, return_dict=True, return_tensors='pt', processor_kwargs={'padding': True}).to(self.model.device)
+        words = {'type': 'text', 'text': self.prompt}
+        shown = [[{'type': 'image', 'image': p}, words] for p in pictures]
+        x = self.processor.apply_chat_template(
+            [[{'role': 'user', 'content': content}] for content in shown],
+            add_generation_prompt=True, tokenize=True, return_dict=True,
+            return_tensors='pt', processor_kwargs={'padding': True})
+        x = x.to(self.model.device)
         answers = self.model.generate(**x, max_new_tokens=self.tokens, do_sample=False)
-        return [a.strip() for a in self.processor.batch_decode(answers[:, x['input_ids'].shape[1]:], skip_special_tokens=True)]
+        new = answers[:, x['input_ids'].shape[1]:]
+        said = self.processor.batch_decode(new, skip_special_tokens=True)
+        return [answer.strip() for answer in said]
 
 class Encoder:
-    "A sentence encoder with rows of length one. Source: ours, on sentence-transformers."
+    """A sentence encoder with rows of length one.
+
+    Source: ours, on sentence-transformers."""
     def __init__(self,
         name: str, # on its hub, or a folder
         revision: str='main',
         device: str='cpu',
     ):
-        try: self.model = need('sentence_transformers', 'text').SentenceTransformer(name, revision=revision, device=device)
-        except (OSError, ValueError) as e: raise UserError(f'encoder={name!r} cannot be loaded ({" ".join(str(e).split())[:200]})') from None
-        self.found = _found(name, getattr(self.model[0], 'auto_model', self.model[0]).config)
+        kind = need('sentence_transformers', 'text').SentenceTransformer
+        made = lambda: kind(name, revision=revision, device=device)
+        self.model = _loaded('encoder', name, made)
+        inner = self.model[0]
+        self.found = _found(name, getattr(inner, 'auto_model', inner).config)
 
     def __call__(self,
         texts: list[str],
     )->Tensor: # float32 (len(texts), D), on the CPU
         "One row a text."
-        return self.model.encode(texts, convert_to_tensor=True, normalize_embeddings=True, show_progress_bar=False).float().cpu()
+        rows = self.model.encode(
+            texts, convert_to_tensor=True, normalize_embeddings=True,
+            show_progress_bar=False)
+        return rows.float().cpu()
 
     def cut(self, texts: list[str])->int:
         "How many texts are longer than what the encoder reads, and lose their end."
-        return sum(len(ids) > self.model.max_seq_length for ids in self.model.tokenizer(texts)['input_ids'])
+        read = self.model.max_seq_length
+        return sum(len(ids) > read for ids in self.model.tokenizer(texts)['input_ids'])
 
 
 # %% [markdown]
@@ -281,19 +332,27 @@ class Rows:
     "What is done so far: a sentence and a row for each item. Source: ours."
     def __init__(self,
         made_by: str='', # what identifies both models
-    ): self.captions, self.embeddings, self.made_by = [], torch.zeros(0, 0), made_by
+    ):
+        self.made_by = made_by
+        self.captions, self.embeddings = [], torch.zeros(0, 0)
 
     def add(self, captions: list[str], embeddings: Tensor):
         "Append a batch."
-        self.captions, self.embeddings = self.captions + captions, torch.cat([self.embeddings, embeddings]) if len(self.captions) else embeddings
+        so_far = [self.embeddings] if self.captions else []
+        self.embeddings = torch.cat([*so_far, embeddings])
+        self.captions = self.captions + captions
 
     def state_dict(self)->dict:
         "What a checkpoint keeps."
-        return {'captions': '\0'.join(self.captions), 'embeddings': self.embeddings, 'made_by': self.made_by}
+        return {'captions': '\0'.join(self.captions), 'embeddings': self.embeddings,
+                'made_by': self.made_by}
 
     def load_state_dict(self, state: dict):
         "Go on from a checkpoint; raises `UserError` if other models made it."
-        if state['made_by'] != self.made_by: raise UserError(f'this run was begun with the models {state["made_by"]}, and these are {self.made_by}; set fresh=True to keep the old folder aside and start anew')
+        if state['made_by'] != self.made_by:
+            raise UserError(f'this run was begun with the models {state["made_by"]}, '
+                            f'and these are {self.made_by}; set fresh=True to keep the '
+                            'old folder aside and start anew')
         self.embeddings = state['embeddings'].cpu()
         self.captions = state['captions'].split('\0') if len(self.embeddings) else []
 
@@ -303,15 +362,20 @@ def fit(
     describe,     # pictures → sentences
     encode,       # texts → rows
     rows,         # a Rows, filled
+    *,
     batch: int=8, # items a step
 ):
-    "Describe every picture, join it to the words of its item, embed both. Source: ours; the paper's pipeline is not known to us."
-    if batch < 1: raise UserError(f'batch={batch}: at least 1')
-    for step in run.steps(-(-len(items)//batch), {'rows': rows}):
+    """Describe every picture, join it to the words of its item, embed both.
+
+    Source: ours; the paper's pipeline is not known to us."""
+    if batch < 1:
+        raise UserError(f'batch={batch}: at least 1')
+    for step in run.steps(math.ceil(len(items)/batch), {'rows': rows}):
         part = items[step*batch:(step + 1)*batch]
-        seen = [i for i in part if i.picture is not None]
-        said = iter(describe([i.image() for i in seen]) if seen else [])
-        captions = [next(said).replace('\0', ' ') if i.picture is not None else '' for i in part]
+        seen = [k for k, item in enumerate(part) if item.picture is not None]
+        captions = ['']*len(part)
+        said = describe([part[k].image() for k in seen]) if seen else []
+        for k, sentence in zip(seen, said): captions[k] = sentence.replace('\0', ' ')
         rows.add(captions, encode([i.text(c) for i, c in zip(part, captions)]))
         run.log(words=sum(len(c.split()) for c in captions)/len(part))
 
@@ -323,14 +387,26 @@ def fit(
 
 # %%
 #| exports
-VOCABULARY = 'small large red green blue orange circle square triangle wood metal cloth for the home garden office a of and in'.split()
+VOCABULARY = (
+    'small large red green blue orange circle square triangle wood metal cloth for the '
+    'home garden office a of and in').split()
+
+CHAT = (
+    "{% for m in messages %}{% for c in m['content'] %}"
+    "{% if c['type'] == 'image' %}<image> {% else %}{{ c['text'] }} {% endif %}"
+    "{% endfor %}{% endfor %}")
 
 def _tokenizer(lib):
     "A tokenizer for a few words."
     tokenizers = need('tokenizers', 'text')
-    base = tokenizers.Tokenizer(tokenizers.models.WordLevel({w: k for k, w in enumerate(['<pad>', '<unk>', '</s>', '<image>', *VOCABULARY])}, unk_token='<unk>'))
+    words = ['<pad>', '<unk>', '</s>', '<image>', *VOCABULARY]
+    ids = {word: k for k, word in enumerate(words)}
+    model = tokenizers.models.WordLevel(ids, unk_token='<unk>')
+    base = tokenizers.Tokenizer(model)
     base.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
-    return lib.PreTrainedTokenizerFast(tokenizer_object=base, pad_token='<pad>', unk_token='<unk>', eos_token='</s>', additional_special_tokens=['<image>'], padding_side='left')
+    return lib.PreTrainedTokenizerFast(
+        tokenizer_object=base, pad_token='<pad>', unk_token='<unk>', eos_token='</s>',
+        additional_special_tokens=['<image>'], padding_side='left')
 
 def tiny_vision(
     folder: Path, # written to
@@ -338,13 +414,23 @@ def tiny_vision(
 )->str: # the folder
     "A Llava of a few thousand weights. Source: ours, on transformers."
     lib = need('transformers', 'text')
-    tokenizer, size = _tokenizer(lib), dict(hidden_size=32, intermediate_size=64, num_hidden_layers=2, num_attention_heads=2)
+    tokenizer = _tokenizer(lib)
+    size = dict(hidden_size=32, intermediate_size=64, num_hidden_layers=2,
+                num_attention_heads=2)
     torch.manual_seed(seed)
-    model = lib.LlavaForConditionalGeneration(lib.LlavaConfig(image_token_id=3, image_seq_length=16, vision_config=lib.CLIPVisionConfig(**size, image_size=32, patch_size=8, projection_dim=32),
-        text_config=lib.LlamaConfig(**size, vocab_size=len(tokenizer), num_key_value_heads=2, max_position_embeddings=512, pad_token_id=0, eos_token_id=2, bos_token_id=None)))
-    template = "{% for m in messages %}{% for c in m['content'] %}{% if c['type'] == 'image' %}<image> {% else %}{{ c['text'] }} {% endif %}{% endfor %}{% endfor %}"
-    images = lib.CLIPImageProcessor(size={'shortest_edge': 32}, crop_size={'height': 32, 'width': 32})
-    lib.LlavaProcessor(images, tokenizer, patch_size=8, vision_feature_select_strategy='default', image_token='<image>', num_additional_image_tokens=1, chat_template=template).save_pretrained(folder)
+    vision = lib.CLIPVisionConfig(
+        **size, image_size=32, patch_size=8, projection_dim=32)
+    text = lib.LlamaConfig(
+        **size, vocab_size=len(tokenizer), num_key_value_heads=2,
+        max_position_embeddings=512, pad_token_id=0, eos_token_id=2, bos_token_id=None)
+    model = lib.LlavaForConditionalGeneration(lib.LlavaConfig(
+        image_token_id=3, image_seq_length=16, vision_config=vision, text_config=text))
+    images = lib.CLIPImageProcessor(
+        size={'shortest_edge': 32}, crop_size={'height': 32, 'width': 32})
+    lib.LlavaProcessor(
+        images, tokenizer, patch_size=8, vision_feature_select_strategy='default',
+        image_token='<image>', num_additional_image_tokens=1, chat_template=CHAT
+    ).save_pretrained(folder)
     model.save_pretrained(folder)
     return str(folder)
 
@@ -352,13 +438,20 @@ def tiny_encoder(
     folder: Path, # written to
     seed: int=0,  # of the weights
 )->str: # the folder
-    "A mean-pooled Bert of a few thousand weights. Source: ours, on sentence-transformers."
-    lib, sentences, parts = need('transformers', 'text'), need('sentence_transformers', 'text'), need('sentence_transformers.sentence_transformer.modules', 'text')
+    """A mean-pooled Bert of a few thousand weights.
+
+    Source: ours, on sentence-transformers."""
+    lib, sentences = need('transformers', 'text'), need('sentence_transformers', 'text')
+    parts = need('sentence_transformers.sentence_transformer.modules', 'text')
     torch.manual_seed(seed)
     tokenizer, inner = _tokenizer(lib), Path(folder)/'bert'
-    lib.BertModel(lib.BertConfig(vocab_size=len(tokenizer), hidden_size=24, num_hidden_layers=2, num_attention_heads=2, intermediate_size=48, max_position_embeddings=512)).save_pretrained(inner)
+    config = lib.BertConfig(
+        vocab_size=len(tokenizer), hidden_size=24, num_hidden_layers=2,
+        num_attention_heads=2, intermediate_size=48, max_position_embeddings=512)
+    lib.BertModel(config).save_pretrained(inner)
     tokenizer.save_pretrained(inner)
-    sentences.SentenceTransformer(modules=[parts.Transformer(str(inner)), parts.Pooling(24)], device='cpu').save(str(folder))
+    modules = [parts.Transformer(str(inner)), parts.Pooling(24)]
+    sentences.SentenceTransformer(modules=modules, device='cpu').save(str(folder))
     return str(folder)
 
 
@@ -371,17 +464,21 @@ run
 
 # %%
 #| code-fold: true
-environment(run.device) | {'data': f'{data} {runs.checksum("lirdrec/features", run.params)}', 'seed': run.seed}
+checksum = runs.checksum('lirdrec/features', run.params)
+environment(run.device) | {'data': f'{data} {checksum}', 'seed': run.seed}
 
 # %%
 items = SETS[data].load()
 with tempfile.TemporaryDirectory() as folder:
-    describe = Describer(tiny_vision(Path(folder)/'vision', seed) if vision == 'tiny' else vision, vision_revision, prompt, tokens, run.device)
-    encode = Encoder(tiny_encoder(Path(folder)/'encoder', seed) if encoder == 'tiny' else encoder, encoder_revision, run.device)
+    tiny = Path(folder)
+    seer = tiny_vision(tiny/'vision', seed) if vision == 'tiny' else vision
+    reader = tiny_encoder(tiny/'encoder', seed) if encoder == 'tiny' else encoder
+    describe = Describer(seer, vision_revision, prompt, tokens, run.device)
+    encode = Encoder(reader, encoder_revision, run.device)
 rows = Rows(f'{describe.found} {encode.found}')
 
 # %%
-fit(run, items, describe, encode, rows, batch)
+fit(run, items, describe, encode, rows, batch=batch)
 len(rows.captions), tuple(rows.embeddings.shape)
 
 # %% [markdown]
@@ -390,23 +487,48 @@ len(rows.captions), tuple(rows.embeddings.shape)
 # The features, the sentences, and what made them, beside the record of the run:
 
 # %%
-about = {'vision': vision, 'vision_revision': describe.found, 'encoder': encoder, 'encoder_revision': encode.found, 'prompt': prompt, 'prompt_sha256': hashlib.sha256(prompt.encode()).hexdigest(), 'items': len(items), 'numbers': rows.embeddings.shape[1], 'texts_cut': encode.cut([i.text(c) for i, c in zip(items, rows.captions)])}
+numbers = rows.embeddings.shape[1]
+cut = encode.cut([i.text(c) for i, c in zip(items, rows.captions)])
+about = {
+    'vision': vision, 'vision_revision': describe.found,
+    'encoder': encoder, 'encoder_revision': encode.found,
+    'prompt': prompt, 'prompt_sha256': hashlib.sha256(prompt.encode()).hexdigest(),
+    'items': len(items), 'numbers': numbers, 'texts_cut': cut}
+def text(value, indent):
+    "JSON as bytes."
+    return json.dumps(value, ensure_ascii=False, indent=indent).encode()
+
 np.save(out := io.BytesIO(), rows.embeddings.numpy())
-for name, content in (('text_feat.npy', out.getvalue()), ('captions.json', json.dumps(rows.captions, ensure_ascii=False, indent=0).encode()), ('about.json', json.dumps(about, ensure_ascii=False, indent=1).encode())): write_atomically(run.folder/name, content)
-record = run.finish({'items': (len(items), 'items'), 'numbers': (rows.embeddings.shape[1], '1'), 'words': (sum(len(c.split()) for c in rows.captions)/len(items), 'words an item'), 'texts_cut': (about['texts_cut'], 'items')}, selection='nothing was chosen')
+write_atomically(run.folder/'text_feat.npy', out.getvalue())
+write_atomically(run.folder/'captions.json', text(rows.captions, 0))
+write_atomically(run.folder/'about.json', text(about, 1))
+words = sum(len(c.split()) for c in rows.captions)/len(items)
+metrics = {
+    'items': (len(items), 'items'), 'numbers': (numbers, '1'),
+    'words': (words, 'words an item'), 'texts_cut': (cut, 'items')}
+record = run.finish(metrics, selection='nothing was chosen')
 about
 
 # %%
 #| code-fold: true
-Markdown('\n'.join(['| item | words | the picture, as described |', '|---|---|---|', *[f'| {k} | {items[k].words} | {" ".join(rows.captions[k].split()[:12])} … |' for k in range(0, len(items), 5 if data == 'shapes' else max(1, len(items)//6))]])
-    + ('\n\nThe sentences mean nothing: the weights are random. What is shown is that every part is there and fits.' if vision == 'tiny' else ''))
+shown = ['| item | words | the picture, as described |', '|---|---|---|']
+for k in range(0, len(items), 5 if data == 'shapes' else max(1, len(items)//6)):
+    first = ' '.join(rows.captions[k].split()[:12])
+    shown.append(f'| {k} | {items[k].words} | {first} … |')
+note = '''
+
+The sentences mean nothing: the weights are random. \
+What is shown is that every part is there and fits.'''
+Markdown('\n'.join(shown) + note*(vision == 'tiny'))
 
 # %% [markdown]
 # The file is all that the recommender needs. Three people, and what they took. `fit` sets some pairs of each aside for validation and test; only training items are left out of a list, so one that was set aside may come back:
 
 # %%
-took = {'user': [0]*6 + [1]*6 + [2]*6, 'item': [*range(0, 6), *range(4, 10), *range(8, 14)]}
-LIRDRec(epochs=3, batch=8, neighbours=5, dim=8, hidden=16).fit(took, {'text': run.folder/'text_feat.npy'}).recommend([0, 1, 2], k=3)
+took = {'user': [0]*6 + [1]*6 + [2]*6,
+        'item': [*range(0, 6), *range(4, 10), *range(8, 14)]}
+model = LIRDRec(epochs=3, batch=8, neighbours=5, dim=8, hidden=16)
+model.fit(took, {'text': run.folder/'text_feat.npy'}).recommend([0, 1, 2], k=3)
 
 # %% [markdown]
 # ## What may not be concluded
