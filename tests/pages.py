@@ -115,7 +115,8 @@ def tidy(pages, root=ROOT):
     call("nbdev-clean", "--fname", pages[0] if len(pages) == 1 else root / "nbs", root=root)
     for page in pages:
         nb = json.loads(page.read_text())
-        nb["metadata"]["kernelspec"] = KERNEL
+        nb["metadata"] = {**nb["metadata"], "kernelspec": KERNEL}
+        nb["metadata"].pop("jupytext", None)  # JupyterLab writes it; pyproject.toml says the same
         for cell in nb["cells"]:
             if cell["cell_type"] == "code":
                 cell["outputs"] = [o for o in cell["outputs"] if o.get("name") != "stderr"]
