@@ -79,11 +79,11 @@ class Task:
         return code_hash(page_cells(page), self.asked["parameters"])
 
 
-def _chain(asked, given):
+def _chain(asked, given, known):
     """The tasks of one run: what it follows, first things first, then itself."""
     first = asked["upstream"]
-    before = _chain(first, tuple(first["parameters"].items())) if first else []
-    return [*before, Task(asked, runs.find(asked), given)]
+    before = _chain(first, tuple(first["parameters"].items()), known) if first else []
+    return [*before, Task(asked, runs.find(asked, known), given)]
 
 
 def tasks(notebook: str, grid: str, given: dict[str, str]) -> list[Task]:
@@ -91,10 +91,11 @@ def tasks(notebook: str, grid: str, given: dict[str, str]) -> list[Task]:
 
     `given` parameters hold for all of them.
     """
-    found, sums, own = {}, {}, set()
+    found, known, own = {}, runs.Known(), set()
     for combination in combinations(notebook, grid):
         both = {**given, **combination}
-        *before, task = _chain(runs.ask(notebook, check(notebook, both), sums), tuple(both.items()))
+        asked = runs.ask(notebook, check(notebook, both), known)
+        *before, task = _chain(asked, tuple(both.items()), known)
         if task.name in own:
             raise UserError(f"a run of the grid is asked for twice: {task.name}")
         own.add(task.name)
@@ -233,7 +234,7 @@ def run_first(asked: dict) -> None:
 
     Raises `UserError` if it fails, `KeyboardInterrupt` if a signal stops it: then it has saved.
     """
-    task, came = _chain(asked, tuple(asked["parameters"].items()))[-1], []
+    task, came = _chain(asked, tuple(asked["parameters"].items()), runs.Known())[-1], []
     if task.status() == "other code":
         raise UserError(
             f"{task.name}, which this run follows, was finished by other code; add fresh=true to init"

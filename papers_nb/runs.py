@@ -10,18 +10,27 @@ import socket
 import sys
 import time
 from datetime import UTC, datetime
-from functools import cached_property
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 from papers_nb.core import files
+from papers_nb.core.records import (
+    Finished,
+    artifact,
+    compared,
+    identity,
+    keep,
+    kept,
+    read_record,
+    records,
+    root,
+)
 from papers_nb.errors import Held, UserError, need, on_signals
 from papers_nb.parameters import (
     NOTEBOOKS,
-    OPERATIONAL,
     asked,
     check,
-    complete,
     notebook,
     notebooks,
     papers,
@@ -32,17 +41,12 @@ from papers_nb.parameters import (
     upstream,
 )
 
-__all__ = ["NOTEBOOKS", "Finished", "Run", "ask", "asked", "check", "checksum", "find", "identity", "keep"]
-__all__ += ["kept", "notebook", "notebooks", "open", "papers", "parameters", "preset", "presets"]
+__all__ = ["NOTEBOOKS", "Finished", "Known", "Run", "ask", "asked", "check", "checksum", "find", "identity"]
+__all__ += ["keep", "kept", "notebook", "notebooks", "open", "papers", "parameters", "preset", "presets"]
 __all__ += ["read_record", "records", "root"]
 
 LOCK_WAIT = 30.0  # seconds that a second process waits for a run folder
 FRESH = "set fresh=True to keep the old folder aside and start anew"
-
-
-def root() -> Path:
-    """Where run folders live: `PAPERS_NB_RUNS`, else ./runs."""
-    return Path(os.environ.get("PAPERS_NB_RUNS", "runs")).absolute()
 
 
 # ---- what was asked, and the folder that it has ----
@@ -53,63 +57,64 @@ def checksum(notebook: str, params: dict[str, Any]) -> str:
     return files.find(notebook, params["data"]).checksum()
 
 
-def ask(notebook: str, params: dict[str, Any], sums: dict | None = None) -> dict:
+class Known:
+    """What a plan of many runs looks up once: checksums of data, and the folders that there are."""
+
+    def __init__(self):
+        self.checksum = cache(lambda notebook, data: checksum(notebook, {"data": data}))
+        self.folders = cache(_folders)
+
+
+def _folders(notebook):
+    """The folders of a notebook's runs, by what their names begin with; those set aside left out."""
+    there, found = root() / notebook.replace("/", "-"), {}
+    for name in sorted(os.listdir(there)) if there.is_dir() else ():
+        if ".old" not in name:
+            found.setdefault(name.rpartition("-")[0], []).append(there / name)
+    return found
+
+
+def ask(notebook: str, params: dict[str, Any], known: Known | None = None) -> dict:
     """What a run is asked: notebook, parameters, the data's checksum, and the same of what it follows.
 
-    `params` as `check` returns them; `sums` remembers checksums between calls.
+    `params` as `check` returns them.
     """
-    sums = {} if sums is None else sums
-    key = notebook, params["data"]
-    sums[key] = sums.get(key) or checksum(notebook, params)
+    known = known or Known()
     first = upstream(notebook, params)
-    first = ask(*first, sums) if first else None
+    first = ask(*first, known) if first else None
     return {
         "notebook": notebook,
         "parameters": params,
-        "data": {params["data"]: sums[key]},
-        "upstream": first and {"name": find(first), **first},
+        "data": {params["data"]: known.checksum(notebook, params["data"])},
+        "upstream": first and {"name": find(first, known), **first},
     }
-
-
-def _compared(asked):
-    """The parameters that make a run what it is."""
-    params = complete(asked["notebook"], asked["parameters"])
-    return {k: v for k, v in params.items() if k not in (*OPERATIONAL, "init")}
 
 
 def _digest(*parts):
     return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 
-def identity(asked: dict) -> str:
-    """What a run, or its record, is at heart: equal for equal parameters as they are meant today."""
-    first = asked.get("upstream")
-    sums = sorted(asked["data"].values())
-    return _digest(asked["notebook"], _compared(asked), sums, first and identity(first))
-
-
 def _label(asked, again):
     """A readable name, decided by what differs from the defaults."""
     known = parameters(asked["notebook"])
-    differs = {k: v for k, v in _compared(asked).items() if k not in known or v != known[k].default}
+    differs = {k: v for k, v in compared(asked).items() if k not in known or v != known[k].default}
     first = asked.get("upstream")
     digest = _digest(differs, sorted(asked["data"].values()), first and first["name"], again)
-    return f"{_prefix(asked)}{digest[:8]}"
+    return f"{asked['notebook'].replace('/', '-')}/{_prefix(asked)}-{digest[:8]}"
 
 
 def _prefix(asked):
-    params = asked["parameters"]
-    return f"{asked['notebook'].replace('/', '-')}/{params['data']}-seed{params['seed']}-"
+    return f"{asked['parameters']['data']}-seed{asked['parameters']['seed']}"
 
 
-def find(asked: dict) -> str:
+def find(asked: dict, known: Known | None = None) -> str:
     """The name of the folder of a run: the one that was asked the same, else a new one.
 
     Raises `UserError` for a folder that was asked the same and, beside it, something unknown.
     """
-    wanted, prefix, taken = identity(asked), _prefix(asked), []
-    for folder in sorted((root() / prefix).parent.glob(f"{Path(prefix).name}*")):
-        if ".old" in folder.name or (stored := read_asked(folder)) is None:
+    wanted, taken = identity(asked), []
+    for folder in (known or Known()).folders(asked["notebook"]).get(_prefix(asked), []):
+        if (stored := read_asked(folder)) is None:
             continue
         taken.append(f"{folder.parent.name}/{folder.name}")
         if identity(stored) == wanted:
@@ -120,7 +125,7 @@ def find(asked: dict) -> str:
 
 def _refuse_unknown(asked, stored, name):
     """A folder that differs only by a parameter that its notebook never took."""
-    ours, theirs = _compared(asked), _compared(stored)
+    ours, theirs = compared(asked), compared(stored)
     unknown = theirs.keys() - ours.keys() - removed(asked["notebook"]).keys()
     if unknown and {k: v for k, v in theirs.items() if k not in unknown} == ours:
         first = min(unknown)
@@ -136,107 +141,6 @@ def read_asked(folder: Path) -> dict | None:
         return json.loads((folder / "asked.json").read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-
-
-# ---- records ----
-
-
-def read_record(file: Path) -> dict | None:
-    """A run record, or None where there is none; raises `UserError` if what is there is not one."""
-    if not file.exists():
-        return None
-    try:
-        record = json.loads(file.read_text(encoding="utf-8"))
-        if isinstance(record, dict) and {"schema", "status", "notebook", "parameters"} <= record.keys():
-            return record
-    except (OSError, ValueError):
-        pass
-    raise UserError(f"{file.parent.name}/{file.name} is damaged: not a whole record")
-
-
-def kept(paper: str) -> list[dict]:
-    """The records that the site quotes, as they stand in `records.jsonl` beside the notebooks."""
-    file = NOTEBOOKS / paper / "records.jsonl"
-    lines = file.read_text(encoding="utf-8").splitlines() if file.exists() else []
-    return [json.loads(line) for line in lines]
-
-
-def keep(paper: str) -> int:
-    """Add the finished runs at hand to the records that the site quotes; returns how many there are now."""
-    found = {identity(r): r for r in [*kept(paper), *_here(paper)] if r["status"] == "done"}
-    lines = [json.dumps(_six(r), separators=(",", ":"), ensure_ascii=False) for r in _by_name(found.values())]
-    text = "".join(f"{line}\n" for line in lines)
-    files.write_atomically(NOTEBOOKS / paper / "records.jsonl", text.encode())
-    return len(lines)
-
-
-def _six(record):
-    """A record whose series have six significant digits."""
-
-    def short(v):
-        """One number, or a list of them."""
-        return [short(x) for x in v] if isinstance(v, list) else float(f"{v:.6g}")
-
-    return {**record, "series": {k: short(v) for k, v in record["series"].items()}}
-
-
-def _by_name(records):
-    return sorted(records, key=lambda r: r["name"])
-
-
-def _here(paper):
-    """The records below the run root; a damaged one is named and passed over."""
-    for file in sorted(root().glob(f"{paper}-*/*/record.json")):
-        try:
-            if ".old" not in file.parent.name and (record := read_record(file)):
-                yield record
-        except UserError as e:
-            print(f"papers_nb: {e}; passed over", file=sys.stderr)
-
-
-def records(paper: str, here: bool = True) -> list[dict]:
-    """The records of a paper: those that the site quotes and, with `here`, those of the runs at hand.
-
-    Each run once, by identity; parameters are complete: what a record lacks has its present default.
-    """
-    found = {identity(r): r for r in kept(paper)}
-    for record in _here(paper) if here else ():
-        if record["status"] == "done" or identity(record) not in found:
-            found[identity(record)] = record
-    full = lambda r: {**r, "parameters": complete(r["notebook"], r["parameters"])}
-    return [full(r) for r in found.values()]
-
-
-def file_hash(path: Path) -> str:
-    """SHA-256 of a file, read in pieces."""
-    with path.open("rb") as f:
-        return hashlib.file_digest(f, "sha256").hexdigest()
-
-
-def artifact(path: Path) -> dict:
-    """Size and hash of a file that a run leaves."""
-    return {"bytes": path.stat().st_size, "sha256": file_hash(path)}
-
-
-class Finished:
-    """A run that is done: its folder and its record."""
-
-    def __init__(self, name: str):
-        self.name, self.folder = name, root() / name
-
-    def __repr__(self):
-        return f"<run {self.name}: done>"
-
-    @cached_property
-    def record(self) -> dict:
-        """The record of the run."""
-        return read_record(self.folder / "record.json")
-
-    def damaged(self) -> list[str]:
-        """Artifacts that are gone, or whose bytes are not those that the record holds."""
-        held = self.record.get("artifacts", {})
-        sound = lambda path, a: path.is_file() and artifact(path) == a
-        return [n for n, a in held.items() if not sound(self.folder / n, a)]
 
 
 # ---- chains ----
@@ -341,7 +245,7 @@ class Run:
         """Refuse a folder, or a record in it, that was asked something else."""
         for stored in filter(None, (read_asked(self.folder), self.record)):
             if identity(stored) != identity(self.asked):
-                ours, theirs = _compared(self.asked), _compared(stored)
+                ours, theirs = compared(self.asked), compared(stored)
                 names = [k for k in {**ours, **theirs} if ours.get(k) != theirs.get(k)]
                 k = names[0] if names else "data"
                 raise UserError(

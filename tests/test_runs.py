@@ -572,7 +572,6 @@ def test_what_is_kept_has_six_digits_and_is_sorted(toy):
     assert runs.keep("toy") == 2 and runs.keep("toy") == 2
     kept = runs.kept("toy")
     assert [r["seed"] for r in kept] == [0, 2] and all(len(r["first_losses"]) == 20 for r in kept)
-    assert runs._six({"series": {"a": [[1 / 3], 2e9 / 3]}})["series"] == {"a": [[0.333333], 666667000.0]}
 
 
 def test_ten_thousand_runs_are_planned_without_parsing_anything_twice(toy, monkeypatch):

@@ -308,8 +308,8 @@ _source = cache(Source)
 
 # %% ../../nbs/core/code.ipynb #7a6c4fac
 PACKAGE = Path(papers_nb.__file__).parent
-SHOWN = ('runs', 'errors', 'core.files', 'core.plots', 'core.stats', 'core.results',
-         'core.checks', 'core.bench')
+SHOWN = ('runs', 'errors', 'core.files', 'core.plots', 'core.stats', 'core.records',
+         'core.results', 'core.checks', 'core.bench')
 _UNREAD = 'that can be read, so a run of it could not be told from another'
 
 class _Scope(NamedTuple):
