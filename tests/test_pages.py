@@ -193,6 +193,22 @@ def test_a_claim_that_changed_makes_the_ledger_pages_stale(house):
     assert {"claims", "index"} <= named and "core/checks" not in named
 
 
+def test_a_notebook_or_twin_saved_in_jupyterlab_saves_the_other(house):
+    from jupyter_server.services.contents.largefilemanager import LargeFileManager
+    from jupytext.sync_contentsmanager import build_sync_jupytext_contents_manager_class as paired
+
+    lab = paired(LargeFileManager)(root_dir=str(house))
+    page, text = house / "nbs/core/stats.ipynb", house / "nbs/_text/core/stats.py"
+    stored = [kept for _, _, kept in pages.outputs(page)]
+    for saved, old, new in ((page, "'higher'", "'above'"), (text, "'above'", "'over'")):
+        opened = lab.get(str(saved.relative_to(house)), type="notebook")
+        for cell in opened["content"]["cells"]:
+            cell["source"] = cell["source"].replace(old, new)
+        lab.save(opened, str(saved.relative_to(house)))
+        assert new in page.read_text() and new in text.read_text() and old not in page.read_text()
+    assert [kept for _, _, kept in pages.outputs(page)] == stored
+
+
 def test_imports_are_followed_at_second_hand(tmp_path):
     package = tmp_path / "papers_nb/a"
     package.mkdir(parents=True)
