@@ -160,23 +160,12 @@ def test_each_training_runs_at_its_defaults_and_agrees_with_its_stored_record(fu
 
 
 def test_seeds_presets_and_mistakes_from_the_wheel(full, tmp_path):
-    papermill(full, tmp_path, "papers://adab2n/train.ipynb", "OUT.ipynb", "-p", "seed", "1")
-    papermill(
-        full,
-        tmp_path,
-        "papers://adab2n/train.ipynb",
-        "OUT.ipynb",
-        "-f",
-        "papers://adab2n/split-digits.yaml",
-        "-p",
-        "seed",
-        "1",
-    )
+    notebook, preset = "papers://adab2n/train.ipynb", "papers://adab2n/split-digits.yaml"
+    papermill(full, tmp_path, notebook, "OUT.ipynb", "-p", "seed", "1")
+    papermill(full, tmp_path, notebook, "OUT.ipynb", "-f", preset, "-p", "seed", "1")
     assert len(list((tmp_path / "runs").glob("*/*/record.json"))) == 1, "the preset asks for the same run"
-    done = papermill(
-        full, tmp_path, "papers://adab2n/train.ipynb", "OUT.ipynb", "-p", "sed", "1", check=False
-    )
-    assert done.returncode == 1 and "unknown parameter 'sed', did you mean 'seed'?" in done.stderr
+    done = papermill(full, tmp_path, notebook, "OUT.ipynb", "-p", "sed", "1", check=False)
+    assert done.returncode == 2 and "unknown parameter 'sed', did you mean 'seed'?" in done.stderr
 
 
 @pytest.mark.parametrize("paper", runs.papers())
