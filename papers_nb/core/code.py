@@ -179,6 +179,7 @@ class Definition:
     ):
         self.imports, self.name = _imports(node), getattr(node, 'name', '')
         self.only_imports, self.speaks = isinstance(node, _IMPORTS), isinstance(node, ast.Expr)
+        self.assigns = isinstance(node, (ast.Assign, ast.AnnAssign))
         self.rebinds = {name for n in ast.walk(node) if isinstance(n, ast.Global) for name in n.names}
         self.node = ast.fix_missing_locations(ast.Module([n for n in [_Bare(choices).visit(node)] if n], []))
         self.acting = {} # what `acts` found
@@ -420,6 +421,7 @@ class _Walk:
 
 # %% ../../nbs/core/code.ipynb #3660315a
 _SHOWN_CELL = re.compile(r'^#\| *(label:|code-fold|echo: *false)', re.M)
+_EXPORTED = re.compile(r'^#\| *exports?\b', re.M)
 _SHELL = re.compile(r'^(\w+ *= *)?([!%]|get_ipython\(\)\.)')
 _MAGIC = re.compile(r'%%(time|timeit|capture|prun)\b.*') # these run the rest of their cell as Python
 _PICTURES = ('IPython.display', 'matplotlib', 'seaborn')
@@ -486,15 +488,20 @@ class _Page:
         if not statement.speaks: return statement
         return statement.acts(frozenset(filter(self.quiet, statement.uses)))
 
-    def run(self, statement, shown):
+    def run(self, statement, shown, exported):
         "Take one statement: a definition waits until it is named, as a folded cell does; others count here."
         waits = bool(statement.name) or statement.only_imports or shown or statement.is_table
+        waits = waits or (exported and statement.assigns)
         if not waits and (acting := self.acting(statement)):
             self.said.append(self.walk.read(self.scope(self.version), acting))
             self.walk.run()
-        for name in statement.binds:
-            imported = not statement.name and name in statement.imports
-            self.bind(name, [statement.imports[name]] if imported else [statement]*waits)
+        for name in statement.binds: self.bind(name, self.found(statement, name, waits))
+
+    def found(self, statement, name, waits):
+        "What a name leads to after a statement, which may build on what it was before, as `x += 1` does."
+        if not statement.name and name in statement.imports: return [statement.imports[name]]
+        before = self.names.get(name, []) if name in statement.uses and not statement.name else []
+        return [statement, *before] if waits else []
 
     def end(self):
         "What was named before it was defined."
@@ -511,7 +518,8 @@ def reached(
     page = _Page(walk)
     for cell, source in zip(cells, _sources(cells, params)):
         shown = bool(_SHOWN_CELL.search(cell))
-        for statement in source.statements: page.run(statement, shown)
+        exported = bool(_EXPORTED.search(cell))
+        for statement in source.statements: page.run(statement, shown, exported)
     page.end()
     train = walk.scope('core.train')
     # what seeds every step counts, whatever the page says

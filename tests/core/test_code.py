@@ -398,6 +398,13 @@ def test_a_folded_cell_counts_where_it_is_named(house):
     assert house(cells=[cells[0].replace("4", "5"), cells[1]]) == before
 
 
+def test_a_folded_cell_that_builds_on_an_earlier_value_counts_with_it(house):
+    cells = ["#| code-fold: true\nscale = 3", "#| code-fold: true\nscale += 1", "x = scale"]
+    before = house(cells=cells)
+    assert house(cells=[cells[0].replace("3", "5"), *cells[1:]]) != before
+    assert house(cells=[cells[0], cells[1].replace("1", "2"), cells[2]]) != before
+
+
 def test_a_dict_of_a_cell_counts_by_entry_unless_making_it_calls_something(house):
     table = "def a(): return 1\ndef b(): return 2\nMAKERS = {'er': a, 'derpp': b}"
     cells = [table, "x = MAKERS[host]()"]
@@ -406,6 +413,18 @@ def test_a_dict_of_a_cell_counts_by_entry_unless_making_it_calls_something(house
     assert house(cells=[table.replace("1", "3"), cells[1]]) != before
     called = table.replace("'derpp': b", "'derpp': b()")
     assert house(cells=[called.replace("2", "3"), cells[1]]) != house(cells=[called, cells[1]])
+
+
+def test_an_exported_cell_counts_as_the_module_it_becomes(house):
+    cell = "#| exports\ndef a(): return 1\nSIZE, SPARE = 3, 4\nMAKERS = {'er': a(), 'derpp': print(1)}"
+    cells = [cell, "x = MAKERS[host]() + SIZE"]
+    before = house(cells=cells)
+    assert house(cells=[cell.replace("print(1)", "print(2)"), cells[1]]) == before
+    assert house(cells=[cell + "\nMORE = 5", cells[1]]) == before
+    assert house(cells=[cell.replace("return 1", "return 2"), cells[1]]) != before
+    assert house(cells=[cell.replace("3, 4", "5, 4"), cells[1]]) != before
+    moved = ["from papers_nb.p.made import MAKERS, SIZE", cells[1]]
+    assert house(cells=moved, **{"p/made": cell}) == before
 
 
 def test_what_seeds_every_step_always_counts(house):
@@ -602,37 +621,55 @@ def definitions(copy):
     return [(file, n.name) for file, tree in trees.items() for n in tree.body if isinstance(n, kinds)]
 
 
+def lines_of(tree, name):
+    """First and last line of a definition, its decorators included."""
+    node = next(n for n in tree.body if getattr(n, "name", "") == name)
+    return min(n.lineno for n in [node, *node.decorator_list]) - 1, node.end_lineno
+
+
+def with_a_line_more(text, name):
+    """The text of a module with one more statement at the end of a definition."""
+    node = next(n for n in ast.parse(text).body if getattr(n, "name", "") == name)
+    lines, last = text.splitlines(True), node.body[-1]
+    if last.lineno == node.lineno:
+        lines[last.lineno - 1] = lines[last.lineno - 1].rstrip("\n") + "; assert True\n"
+    else:
+        lines.insert(last.end_lineno, " " * last.col_offset + "assert True\n")
+    return "".join(lines)
+
+
 def test_a_change_counts_exactly_where_its_definition_is_reached(copy):
     there, texts = copy
     before, names, found = hashes(there), hashes(there, reached), definitions(copy)
     twice = [name for _, name in found]
+    everywhere = set().union(*names.values())
     for file, name in found:
-        tree = ast.parse(texts[file])
-        node = next(n for n in tree.body if getattr(n, "name", "") == name)
-        node.body += ast.parse("assert True").body
-        with changed({file: ast.unparse(tree)}):
+        with changed({file: with_a_line_more(texts[file], name)}):
             differ = {page for page, code in hashes(there).items() if code != before[page]}
         expected = {page for page in before if name in names[page]}
         assert differ == expected or (twice.count(name) > 1 and differ <= expected), (file, name)
+    assert 80 < len(everywhere) < len(found)
 
 
 def test_a_definition_of_the_library_can_move_to_core(copy):
     there, texts = copy
     before, new = hashes(there), there / "papers_nb/core/moved.py"
+    names = set().union(*hashes(there, reached).values())
     for file, name in definitions(copy):
-        tree = ast.parse(texts[file])
-        at, node = next((i, n) for i, n in enumerate(tree.body) if getattr(n, "name", "") == name)
+        if name not in names:
+            continue
+        text, tree = texts[file], ast.parse(texts[file])
+        first, last = lines_of(tree, name)
+        lines = text.splitlines(True)
         imports = [
-            absolute(n, file)
-            for n in ast.parse(texts[file]).body
-            if isinstance(n, ast.Import | ast.ImportFrom)
+            ast.unparse(absolute(n, file)) for n in tree.body if isinstance(n, ast.Import | ast.ImportFrom)
         ]
-        others = [
+        imports += [
             f"from papers_nb.{module(file)} import {n}" for n in sorted(bound(tree) - {name, "__all__"})
         ]
-        moved = ast.Module([*imports, *ast.parse("\n".join(others)).body, node], [])
-        tree.body[at] = ast.parse(f"from papers_nb.core.moved import {name}").body[0]
-        with changed({new: ast.unparse(moved), file: ast.unparse(tree)}):
+        moved = "\n".join([*imports, "".join(lines[first:last])])
+        lines[first:last] = [f"from papers_nb.core.moved import {name}\n"]
+        with changed({new: moved, file: "".join(lines)}):
             assert hashes(there) == before, (file, name)
 
 
@@ -660,7 +697,7 @@ def test_a_figure_of_a_page_counts_for_nothing_and_its_code_counts(copy, name):
     before = code_hash(cells, params, there / "papers_nb")
     shown = [any(w in c for w in ("#| label:", "#| code-fold", "#| echo: false")) for c in cells]
     for i, cell in enumerate(cells):
-        edited = [*cells[:i], cell + "\nadded = 1", *cells[i + 1 :]]
+        edited = [*cells[:i], cell + "\nopen('x')", *cells[i + 1 :]]
         differ.append(code_hash(edited, params, there / "papers_nb") != before)
     assert differ == [not s for s in shown] and "run.finish(" in cells[-1]
 
