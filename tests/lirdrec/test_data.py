@@ -83,6 +83,7 @@ def test_a_made_up_set_is_the_same_every_time_and_like_a_shop():
         ({"item": [0, 0, 2, 0]}, "1 pairs of user and item occur more than once"),
         ({"features": {"shared": np.ones((3, 2))}}, "a mapping from names"),
         ({"features": [1]}, "a mapping from names"),
+        ({"features": {"a": np.full((3, 2), 1e300)}}, "not finite in 32 bits"),
         ({"part": [0, 0, 1, 1]}, "1 of 2 users have no training item"),
         ({"user": [0.0, 0, 1, 1]}, "a row of whole numbers"),
         ({"user": [0, 0, 1]}, "3 users, 4 items, 4 parts"),
@@ -254,6 +255,11 @@ def test_a_pickled_feature_file_is_refused(tmp_path):
     np.save(tmp_path / "x.npy", np.array([{}] * SHOP.items), allow_pickle=True)
     with pytest.raises(UserError, match=r"not a whole \.npy"):
         read_interactions(SHOP, {"text": tmp_path / "x.npy"})
+
+
+def test_features_without_a_name_are_refused():
+    with pytest.raises(UserError, match="a mapping from names"):
+        read_interactions(SHOP, np.ones((3, 3)))
 
 
 def movie_archive(folder, users=12, movies=14):
