@@ -22,7 +22,7 @@ from pathlib import Path
 from papers_nb import runs
 from papers_nb.errors import UserError, need
 
-__all__ = ["groups", "play", "present", "reproduce", "rows", "setting", "status"]
+__all__ = ["differences", "groups", "play", "present", "reproduce", "rows", "setting", "status"]
 
 ROOT = Path(__file__).resolve().parents[1]  # where the package lies
 ALONE = {"device": "cpu", "threads": 1, "save_every": 3600.0, "fresh": False}  # how a run is played again
@@ -159,6 +159,15 @@ def rows(paper: str) -> list[dict[str, str]]:
     """What `make replay` found: the rows of `replays.csv`."""
     file = runs.NOTEBOOKS / paper / "replays.csv"
     return list(csv.DictReader(file.read_text(encoding="utf-8").splitlines())) if file.exists() else []
+
+
+def differences(paper: str) -> dict[str, list[float]]:
+    """Instruction set → by how much a record's first metric came out different there, one number a record."""
+    found = {}
+    for row in rows(paper):
+        if row["difference"]:
+            found.setdefault(row["instructions"], []).append(float(row["difference"]))
+    return found
 
 
 @cache

@@ -189,12 +189,14 @@ def test_a_replay_is_written_down_and_not_done_twice(desk, capsys):
     assert replay.status(record) == "other"
     assert tool.main([]) == 0 and asked == [tool.KEPT.parent, tool.ROOT]
     [row] = replay.rows("adab2n")
+    assert replay.differences("adab2n") == {row["instructions"]: [0.0]}
     assert (row["record"], row["present"], row["outcome"], row["file"]) == (
         record["name"],
         "c0de",
         "replayed",
         "same bits",
     )
+    assert replay.differences("adab2n") == {row["instructions"]: [0.0]}
     assert tool.main([]) == 0 and len(asked) == 2
     assert tool.main([], everything=True) == 0 and asked[2:] == [tool.ROOT]
 
