@@ -25,8 +25,10 @@ def triple_gradients(
 
 # %% ../../nbs/lirdrec/10_displacement.ipynb #b0120b76
 def displacement_law(
-    E0: Tensor, E: Tensor, # identities before and after, (n, d)
-    W0: Tensor, W: Tensor, # map before and after, (D, d)
+    E0: Tensor,            # identities before, (n, d)
+    E: Tensor,             # identities after, (n, d)
+    W0: Tensor,            # map before, (D, d)
+    W: Tensor,             # map after, (D, d)
     X: Tensor,             # features, (n, D)
     lr_ratio: float=1.,    # learning rate of W over that of E
 )->float: # 0 where the law holds

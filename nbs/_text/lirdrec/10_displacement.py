@@ -126,8 +126,10 @@ e_i.norm().item(), w.norm().item(), (w.norm()/e_i.norm()).item()
 # %%
 #| exports
 def displacement_law(
-    E0: Tensor, E: Tensor, # identities before and after, (n, d)
-    W0: Tensor, W: Tensor, # map before and after, (D, d)
+    E0: Tensor,            # identities before, (n, d)
+    E: Tensor,             # identities after, (n, d)
+    W0: Tensor,            # map before, (D, d)
+    W: Tensor,             # map after, (D, d)
     X: Tensor,             # features, (n, D)
     lr_ratio: float=1.,    # learning rate of W over that of E
 )->float: # 0 where the law holds
