@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import tarfile
+import threading
 import time
 import zipfile
 
@@ -122,6 +123,27 @@ def test_a_cache_that_cannot_be_made_is_named(tmp_path, monkeypatch):
     refused(
         ["cannot make the folder", "PAPERS_NB_CACHE"], files.download, "http://127.0.0.1:9/set.zip", "A set"
     )
+
+
+def test_who_waited_makes_nothing_again(tmp_path, monkeypatch):
+    monkeypatch.setenv("PAPERS_NB_CACHE", str(tmp_path))
+    wanted, made = [tmp_path / "a", tmp_path / "b"], []
+
+    def make():
+        made.append(threading.get_ident())
+        time.sleep(0.5)
+        for file in wanted:
+            file.write_bytes(b"1")
+
+    threads = [threading.Thread(target=files.once, args=(wanted, make)) for _ in range(4)]
+    for t in threads:
+        t.start()
+    for t in threads:
+        t.join()
+    assert len(made) == 1 and files.once(wanted, make) == wanted
+    wanted[1].unlink()
+    files.once(wanted, make)
+    assert len(made) == 2, "one of two files was gone"
 
 
 # ---- archives, pickles, arrays ----

@@ -159,6 +159,26 @@ def test_the_checksum_of_a_public_set_needs_no_download(tmp_path, monkeypatch, n
     assert images.SETS[name].checksum() == known and not list(tmp_path.iterdir())
 
 
+@pytest.mark.parametrize("name", ["cifar10", "cifar100"])
+def test_what_lies_in_the_cache_of_a_public_set_is_read_and_verified(tmp_path, monkeypatch, name):
+    monkeypatch.setenv("PAPERS_NB_CACHE", str(tmp_path))
+    known = images.SETS[name]
+    x, y = np.zeros((3, *known.shape), np.uint8), np.arange(3, dtype=np.uint8)
+    for split in images.SPLITS:
+        np.savez(tmp_path / f"{name}_{split}.npz", x=x, y=y)
+    assert known.arrays("test").keys() == {"x", "y"}
+    with pytest.raises(UserError, match=f"{name}_test.npz does not hold {known.card.title} test"):
+        images.load(name, "test")
+    monkeypatch.setattr(images, "content", lambda x, y: (np.arange(3)[::-1], known.sums["test"]))
+    assert images.load(name, "test")[1].tolist() == [2, 1, 0]
+
+
+def test_papers_use_the_sets_that_all_share():
+    from papers_nb.adab2n import data
+
+    assert data.SETS is images.SETS
+
+
 @given(st.integers(1, 12), st.integers(0, 2**31))
 @settings(max_examples=30, deadline=None)
 def test_content_does_not_depend_on_the_order(n, seed):
