@@ -7,7 +7,7 @@ import re
 import shlex
 import sys
 
-from papers_nb import __version__, runs
+from papers_nb import __version__, parameters, runs
 from papers_nb.errors import UserError, need
 
 __all__ = ["main"]
@@ -41,7 +41,7 @@ def do_grid(args):
     from papers_nb import grid
 
     paper = args.notebook.split("/")[0]
-    given = {**(runs.preset(f"{paper}/{args.preset}") if args.preset else {}), **dict(args.p)}
+    given = {**(parameters.preset(f"{paper}/{args.preset}") if args.preset else {}), **dict(args.p)}
     tasks = grid.tasks(args.notebook, args.grid, given)
     if args.list:
         for t in tasks:

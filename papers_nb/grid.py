@@ -13,6 +13,7 @@ from itertools import count, cycle, islice
 from pathlib import Path
 
 from papers_nb import runs
+from papers_nb.core.records import Known
 from papers_nb.engine import STARTER
 from papers_nb.errors import UserError, on_signals
 from papers_nb.parameters import check, combinations
@@ -91,7 +92,7 @@ def tasks(notebook: str, grid: str, given: dict[str, str]) -> list[Task]:
 
     `given` parameters hold for all of them.
     """
-    found, known, own = {}, runs.Known(), set()
+    found, known, own = {}, Known(), set()
     for combination in combinations(notebook, grid):
         both = {**given, **combination}
         asked = runs.ask(notebook, check(notebook, both), known)
@@ -234,7 +235,7 @@ def run_first(asked: dict) -> None:
 
     Raises `UserError` if it fails, `KeyboardInterrupt` if a signal stops it: then it has saved.
     """
-    task, came = _chain(asked, tuple(asked["parameters"].items()), runs.Known())[-1], []
+    task, came = _chain(asked, tuple(asked["parameters"].items()), Known())[-1], []
     if task.status() == "other code":
         raise UserError(
             f"{task.name}, which this run follows, was finished by other code; add fresh=true to init"

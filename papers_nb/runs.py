@@ -1,6 +1,5 @@
 """Run folders, records, locks and chains: what makes a notebook a run."""
 
-import hashlib
 import inspect
 import itertools
 import json
@@ -10,7 +9,6 @@ import socket
 import sys
 import time
 from datetime import UTC, datetime
-from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -18,129 +16,26 @@ from papers_nb.core import files
 from papers_nb.core.records import (
     Finished,
     artifact,
+    ask,
+    checksum,
     compared,
+    find,
     identity,
-    keep,
     kept,
+    read_asked,
     read_record,
     records,
     root,
 )
 from papers_nb.errors import Held, UserError, need, on_signals
-from papers_nb.parameters import (
-    NOTEBOOKS,
-    asked,
-    check,
-    notebook,
-    notebooks,
-    papers,
-    parameters,
-    preset,
-    presets,
-    removed,
-    upstream,
-)
+from papers_nb.parameters import NOTEBOOKS, asked, check, notebook, notebooks, papers, parameters, presets
 
-__all__ = ["NOTEBOOKS", "Finished", "Known", "Run", "ask", "asked", "check", "checksum", "find", "identity"]
-__all__ += ["keep", "kept", "notebook", "notebooks", "open", "papers", "parameters", "preset", "presets"]
+__all__ = ["NOTEBOOKS", "Finished", "Run", "ask", "asked", "check", "checksum", "find", "identity", "kept"]
+__all__ += ["notebook", "notebooks", "open", "papers", "parameters", "presets"]
 __all__ += ["read_record", "records", "root"]
 
 LOCK_WAIT = 30.0  # seconds that a second process waits for a run folder
 FRESH = "set fresh=True to keep the old folder aside and start anew"
-
-
-# ---- what was asked, and the folder that it has ----
-
-
-def checksum(notebook: str, params: dict[str, Any]) -> str:
-    """What a run stores as the identity of its data."""
-    return files.find(notebook, params["data"]).checksum()
-
-
-class Known:
-    """What a plan of many runs looks up once: checksums of data, and the folders that there are."""
-
-    def __init__(self):
-        self.checksum = cache(lambda notebook, data: checksum(notebook, {"data": data}))
-        self.folders = cache(_folders)
-
-
-def _folders(notebook):
-    """The folders of a notebook's runs, by what their names begin with; those set aside left out."""
-    there, found = root() / notebook.replace("/", "-"), {}
-    for name in sorted(os.listdir(there)) if there.is_dir() else ():
-        if ".old" not in name:
-            found.setdefault(name.rpartition("-")[0], []).append(there / name)
-    return found
-
-
-def ask(notebook: str, params: dict[str, Any], known: Known | None = None) -> dict:
-    """What a run is asked: notebook, parameters, the data's checksum, and the same of what it follows.
-
-    `params` as `check` returns them.
-    """
-    known = known or Known()
-    first = upstream(notebook, params)
-    first = ask(*first, known) if first else None
-    return {
-        "notebook": notebook,
-        "parameters": params,
-        "data": {params["data"]: known.checksum(notebook, params["data"])},
-        "upstream": first and {"name": find(first, known), **first},
-    }
-
-
-def _digest(*parts):
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
-
-
-def _label(asked, again):
-    """A readable name, decided by what differs from the defaults."""
-    known = parameters(asked["notebook"])
-    differs = {k: v for k, v in compared(asked).items() if k not in known or v != known[k].default}
-    first = asked.get("upstream")
-    digest = _digest(differs, sorted(asked["data"].values()), first and first["name"], again)
-    return f"{asked['notebook'].replace('/', '-')}/{_prefix(asked)}-{digest[:8]}"
-
-
-def _prefix(asked):
-    return f"{asked['parameters']['data']}-seed{asked['parameters']['seed']}"
-
-
-def find(asked: dict, known: Known | None = None) -> str:
-    """The name of the folder of a run: the one that was asked the same, else a new one.
-
-    Raises `UserError` for a folder that was asked the same and, beside it, something unknown.
-    """
-    wanted, taken = identity(asked), []
-    for folder in (known or Known()).folders(asked["notebook"]).get(_prefix(asked), []):
-        if (stored := read_asked(folder)) is None:
-            continue
-        taken.append(f"{folder.parent.name}/{folder.name}")
-        if identity(stored) == wanted:
-            return taken[-1]
-        _refuse_unknown(asked, stored, taken[-1])
-    return next(name for i in itertools.count() if (name := _label(asked, i)) not in taken)
-
-
-def _refuse_unknown(asked, stored, name):
-    """A folder that differs only by a parameter that its notebook never took."""
-    ours, theirs = compared(asked), compared(stored)
-    unknown = theirs.keys() - ours.keys() - removed(asked["notebook"]).keys()
-    if unknown and {k: v for k, v in theirs.items() if k not in unknown} == ours:
-        first = min(unknown)
-        raise UserError(
-            f"run {name} was asked with {first}={theirs[first]!r}, which its notebook does not take; "
-            "list it below the parameters as removed, or move the folder away"
-        )
-
-
-def read_asked(folder: Path) -> dict | None:
-    """What the run in a folder was asked, None if that is not written there."""
-    try:
-        return json.loads((folder / "asked.json").read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
 
 
 # ---- chains ----

@@ -376,7 +376,7 @@ def main():
     elif args.what == "records":
         from papers_nb import runs
 
-        print(runs.keep(args.name), "records")
+        print(keep(args.name), "records")
     elif args.what == "bench":
         for p in sources():
             if p.name.startswith("5"):

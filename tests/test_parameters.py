@@ -107,7 +107,7 @@ def test_names_depend_on_what_is_asked_and_not_on_where_it_runs():
 
 def test_a_preset_that_does_not_exist_lists_those_that_do():
     with pytest.raises(UserError, match=r"no preset 'adab2n/split'; there are adab2n/split-digits"):
-        runs.preset("adab2n/split")
+        parameters.preset("adab2n/split")
 
 
 @pytest.mark.parametrize("paper", runs.papers())

@@ -16,7 +16,7 @@ from breaking import Killed
 from torch import nn
 
 from papers_nb import parameters, runs
-from papers_nb.core import train
+from papers_nb.core import records, train
 from papers_nb.errors import UserError
 
 # ---- the loop ----
@@ -443,9 +443,8 @@ threads: int = 1  # >= 1, <= 256: CPU threads
 def toy(tmp_path, monkeypatch):
     """A function that writes the parameters of the notebook toy/run, in a house of its own."""
     (tmp_path / "nbs/toy").mkdir(parents=True)
-    for module in (parameters, runs):
-        monkeypatch.setattr(module, "NOTEBOOKS", tmp_path / "nbs")
-    monkeypatch.setattr(runs, "checksum", lambda notebook, params: "c0ffee")
+    monkeypatch.setattr(parameters, "NOTEBOOKS", tmp_path / "nbs")
+    monkeypatch.setattr(records, "checksum", lambda notebook, params: "c0ffee")
 
     def write(more="width: int = 4  # >= 1: of a row"):
         """Write them."""
@@ -566,10 +565,10 @@ def test_an_artifact_that_cannot_be_restored_is_told(toy):
 
 
 def test_what_is_kept_has_six_digits_and_is_sorted(toy):
-    (runs.NOTEBOOKS / "toy").mkdir(exist_ok=True)
+    (parameters.NOTEBOOKS / "toy").mkdir(exist_ok=True)
     for seed in (2, 0):
         asked_run(seed=seed)
-    assert runs.keep("toy") == 2 and runs.keep("toy") == 2
+    assert records.keep("toy") == 2 and records.keep("toy") == 2
     kept = runs.kept("toy")
     assert [r["seed"] for r in kept] == [0, 2] and all(len(r["first_losses"]) == 20 for r in kept)
 

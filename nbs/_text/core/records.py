@@ -15,13 +15,13 @@
 
 # %%
 #| export
-import hashlib, json, os, sys
+import hashlib, itertools, json, os, sys
 from collections.abc import Iterator
-from functools import cached_property
+from functools import cache, cached_property
 from pathlib import Path
 
 from papers_nb import parameters
-from papers_nb.core.files import write_atomically
+from papers_nb.core import files
 from papers_nb.errors import UserError
 
 # %%
@@ -45,14 +45,14 @@ def compared(
     left_out = (*parameters.OPERATIONAL, 'init')
     return {k: v for k, v in params.items() if k not in left_out}
 
+def _digest(*parts): return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+
 def identity(
     asked: dict, # or a record: notebook, parameters, data, upstream
 )->str: # 64 hex digits
     "What a run is at heart: equal where equal things are asked. Source: ours."
-    first = asked.get('upstream')
-    parts = [asked['notebook'], compared(asked), sorted(asked['data'].values())]
-    parts.append(first and identity(first))
-    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+    first, sums = asked.get('upstream'), sorted(asked['data'].values())
+    return _digest(asked['notebook'], compared(asked), sums, first and identity(first))
 
 
 # %% [markdown]
@@ -64,6 +64,95 @@ plain = identity(asked(norm='gn'))
 plain == identity(asked(norm='gn', threads=4)), plain == identity(asked(norm='gn', lr=.01))
 
 
+# %%
+#| exports
+def root()->Path: # made by the first run
+    "Where run folders live: `PAPERS_NB_RUNS`, else ./runs."
+    return Path(os.environ.get('PAPERS_NB_RUNS', 'runs')).absolute()
+
+def checksum(
+    notebook: str, # numberless name
+    params: dict,  # whose `data` names a set that it takes
+)->str: # 16 hex digits
+    "What a run stores as the identity of its data."
+    return files.find(notebook, params['data']).checksum()
+
+def _folders(notebook):
+    "The folders of a notebook's runs by how their names begin; those set aside left out."
+    there, found = root()/notebook.replace('/', '-'), {}
+    for name in sorted(os.listdir(there)) if there.is_dir() else ():
+        if '.old' not in name: found.setdefault(name.rpartition('-')[0], []).append(there/name)
+    return found
+
+class Known:
+    "What a plan of many runs looks up once: checksums of data, and the folders there are."
+    def __init__(self):
+        self.checksum = cache(lambda notebook, data: checksum(notebook, {'data': data}))
+        self.folders = cache(_folders)
+
+
+# %% [markdown]
+# `ask` puts together what a run is asked, and `find` names its folder: the one that was asked the same, under whatever name, else a new one. The digits at the end of a new name stand for all that differs from the defaults.
+
+# %%
+#| exports
+def ask(
+    notebook: str,           # numberless name
+    params: dict,            # as `parameters.check` returns them
+    known: Known|None=None,  # what was looked up before
+)->dict: # notebook, parameters, data, upstream
+    "What a run is asked, and what the run that it follows is asked. Source: ours."
+    known, first = known or Known(), parameters.upstream(notebook, params)
+    first = ask(*first, known) if first else None
+    return {'notebook': notebook, 'parameters': params,
+            'data': {params['data']: known.checksum(notebook, params['data'])},
+            'upstream': first and {'name': find(first, known), **first}}
+
+def _begins(asked): return '{data}-seed{seed}'.format(**asked['parameters'])
+
+def _label(asked, again):
+    "A readable name, decided by what differs from the defaults."
+    known, first = parameters.parameters(asked['notebook']), asked.get('upstream')
+    own = {k: v for k, v in compared(asked).items() if k not in known or v != known[k].default}
+    digest = _digest(own, sorted(asked['data'].values()), first and first['name'], again)
+    return f'{asked["notebook"].replace("/", "-")}/{_begins(asked)}-{digest[:8]}'
+
+def read_asked(
+    folder: Path, # of a run
+)->dict|None: # None if that is not written there
+    "What the run in a folder was asked."
+    try: return json.loads((folder/'asked.json').read_text(encoding='utf-8'))
+    except (OSError, ValueError): return None
+
+def find(
+    asked: dict,             # as `ask` returns it
+    known: Known|None=None,  # what was looked up before
+)->str: # below the run root
+    """The name of the folder of a run: the one that was asked the same, else a new one.
+
+    Raises `UserError` for a folder that was asked the same and something unknown besides."""
+    wanted, taken = identity(asked), []
+    for folder in (known or Known()).folders(asked['notebook']).get(_begins(asked), []):
+        if (stored := read_asked(folder)) is None: continue
+        taken.append(f'{folder.parent.name}/{folder.name}')
+        if identity(stored) == wanted: return taken[-1]
+        _refuse_unknown(asked, stored, taken[-1])
+    return next(n for i in itertools.count() if (n := _label(asked, i)) not in taken)
+
+def _refuse_unknown(asked, stored, name):
+    "A folder that differs only by a parameter that its notebook never took."
+    ours, theirs = compared(asked), compared(stored)
+    unknown = theirs.keys() - ours.keys() - parameters.removed(asked['notebook']).keys()
+    if unknown and {k: v for k, v in theirs.items() if k not in unknown} == ours:
+        raise UserError(f'run {name} was asked with {(u := min(unknown))}={theirs[u]!r}, which its notebook '
+                        'does not take; list it below the parameters as removed, or move the folder away')
+
+
+# %%
+runs_of = lambda **given: ask('adab2n/train', parameters.check('adab2n/train', given))
+find(runs_of())[:26], find(runs_of()) == find(runs_of(threads=4)), find(runs_of()) == find(runs_of(lr=.01))
+
+
 # %% [markdown]
 # ## Records on disk
 #
@@ -71,10 +160,6 @@ plain == identity(asked(norm='gn', threads=4)), plain == identity(asked(norm='gn
 
 # %%
 #| exports
-def root()->Path: # made by the first run
-    "Where run folders live: `PAPERS_NB_RUNS`, else ./runs."
-    return Path(os.environ.get('PAPERS_NB_RUNS', 'runs')).absolute()
-
 def read_record(
     file: Path, # record.json of a run folder
 )->dict|None: # the record; None where there is none
@@ -156,7 +241,7 @@ def keep(
     rows.sort(key=lambda r: r['name'])
     lines = (json.dumps(r, separators=(',', ':'), ensure_ascii=False) for r in rows)
     text = ''.join(f'{line}\n' for line in lines)
-    write_atomically(parameters.NOTEBOOKS/paper/'records.jsonl', text.encode())
+    files.write_atomically(parameters.NOTEBOOKS/paper/'records.jsonl', text.encode())
     return len(rows)
 
 
