@@ -374,7 +374,7 @@ def main():
     if args.what == "sync":
         sync()
     elif args.what == "records":
-        from papers_nb import runs
+        from papers_nb.core.records import keep
 
         print(keep(args.name), "records")
     elif args.what == "bench":
