@@ -139,7 +139,7 @@ def play(
 
 def setting(record: dict) -> str:
     """What a record's run was asked for, without its seed and the operational parameters."""
-    aside = (*runs.OPERATIONAL, "seed")
+    aside = (*ALONE, "seed")
     return json.dumps(
         [record["notebook"], {k: v for k, v in record["parameters"].items() if k not in aside}],
         sort_keys=True,
@@ -197,8 +197,7 @@ def groups(records: list[dict]) -> Counter[str]:
 
 def _named(name: str) -> tuple[dict, list[dict]]:
     """A record by a part of its name, and the others of its setting; raises `UserError` with near names."""
-    papers = sorted(f.parent.name for f in runs.NOTEBOOKS.glob("*/records.jsonl"))
-    found = {r["name"]: r for paper in papers for r in runs.records(paper)}
+    found = {r["name"]: r for paper in runs.papers() for r in runs.records(paper)}
     fits = [n for n in found if n == name] or [n for n in found if name in n]
     if len(fits) != 1:
         near = ", ".join(fits[:5] or difflib.get_close_matches(name, found, 3, 0.0))
@@ -215,7 +214,11 @@ def _near(ours: list[float], theirs: list[float]) -> bool:
 
 def _verdict(record: dict, others: list[dict], got: dict) -> tuple[bool, str]:
     """Whether a run is that of a record, as far as seeds can tell, and in words."""
-    ours, theirs = (runs._six(r) for r in (got["record"], record))
+    from papers_nb.core.records import six
+
+    ours, theirs = (
+        {**r, "series": {k: six(v) for k, v in r["series"].items()}} for r in (got["record"], record)
+    )
     wrong = [p for p in ("first_losses", "series", "metrics") if ours[p] != theirs[p]]
     wrong += [n for n, a in record.get("artifacts", {}).items() if got["files"].get(n) != a["sha256"]]
     if not wrong:

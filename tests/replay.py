@@ -108,11 +108,7 @@ def write(paper: str, row: dict) -> None:
 
 def chosen(names: list[str]) -> list[dict]:
     """The records named, or that of the smallest seed of each setting; short ones first."""
-    found = [
-        r
-        for f in sorted(runs.NOTEBOOKS.glob("*/records.jsonl"))
-        for r in runs.records(f.parent.name, here=False)
-    ]
+    found = [r for paper in runs.papers() for r in runs.records(paper, here=False)]
     if names:
         found = [r for r in found if any(n in r["name"] for n in names)]
     else:
