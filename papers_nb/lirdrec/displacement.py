@@ -15,9 +15,11 @@ from ..errors import UserError
 
 # %% ../../nbs/lirdrec/10_displacement.ipynb #113b1d69
 def triple_gradients(
-    p: Tensor,               # row of the user, (d,)
-    q_i: Tensor, q_j: Tensor,# rows of the item taken and of the other, (d,)
-    x_i: Tensor, x_j: Tensor,# their features, (D,)
+    p: Tensor,   # row of the user, (d,)
+    q_i: Tensor, # row of the item taken, (d,)
+    q_j: Tensor, # row of the other item, (d,)
+    x_i: Tensor, # features of the item taken, (D,)
+    x_j: Tensor, # features of the other item, (D,)
 )->tuple[Tensor, Tensor, Tensor]: # by e_i (d,), by e_j (d,), by W (D, d)
     "Gradients of BPR for one triple. Source: ours, for the loss of Rendle et al. 2009."
     delta = torch.sigmoid(-p @ (q_i - q_j))
@@ -25,23 +27,27 @@ def triple_gradients(
 
 # %% ../../nbs/lirdrec/10_displacement.ipynb #b0120b76
 def displacement_law(
-    E0: Tensor,            # identities before, (n, d)
-    E: Tensor,             # identities after, (n, d)
-    W0: Tensor,            # map before, (D, d)
-    W: Tensor,             # map after, (D, d)
-    X: Tensor,             # features, (n, D)
-    lr_ratio: float=1.,    # learning rate of W over that of E
+    E0: Tensor, # identities before, (n, d)
+    E: Tensor,  # identities after, (n, d)
+    W0: Tensor, # map before, (D, d)
+    W: Tensor,  # map after, (D, d)
+    X: Tensor,  # features, (n, D)
+    lr_ratio: float=1., # learning rate of W over that of E
 )->float: # 0 where the law holds
-    "Length of what the law does not explain of the map's movement, relative to that movement. Source: ours."
-    if not X.shape == (len(E), len(W)): raise UserError(f'X of shape {tuple(X.shape)}: ({len(E)}, {len(W)}) is expected, items by features')
+    """Length of what the law does not explain of the map's movement, relative to that
+    movement; raises `UserError` for shapes that do not fit. Source: ours."""
+    if X.shape != (len(E), len(W)):
+        raise UserError(f'X of shape {tuple(X.shape)}: ({len(E)}, {len(W)}) is '
+                        'expected, items by features')
     moved = W - W0
     return ((moved - lr_ratio*X.T @ (E - E0)).norm()/moved.norm()).item()
 
 # %% ../../nbs/lirdrec/10_displacement.ipynb #bead0a38
 def feature_share(
     X: Tensor, # features, (n, D)
-)->tuple[Tensor, Tensor]: # share of features in each direction, falling, (n,); the directions as columns, (n, n)
-    "How much of a movement features make, direction by direction; 0 where only identities reach. Source: ours."
+)->tuple[Tensor, Tensor]: # shares, falling, (n,); directions as columns, (n, n)
+    """How much of a movement features make, direction by direction; 0 where only
+    identities reach. Source: ours."""
     u, sigma, _ = torch.linalg.svd(X, full_matrices=True)
     square = torch.zeros(len(X), dtype=X.dtype)
     square[:len(sigma)] = sigma**2
@@ -52,6 +58,8 @@ def decrease_share(
     G: Tensor, # gradient by Q, (n, d)
     X: Tensor, # features, (n, D)
 )->float:
-    "Part of a small step's decrease of the loss that the feature map makes. Source: ours."
+    """Part of a small step's decrease of the loss that the feature map makes.
+
+    Source: ours."""
     features = (X.T @ G).square().sum()
     return (features/(features + G.square().sum())).item()

@@ -19,28 +19,37 @@ def filled(
     square,      # σ² of each direction, an array or a number
     time: float, # learning rate times steps, at least 0
 ): # parts of the target that identities and features have reached, each like `square`
-    "How far identities and features have come on a squared loss, direction by direction. Source: ours."
-    if time < 0: raise UserError(f'time={time}: at least 0')
+    """How far identities and features have come on a squared loss, direction by
+    direction. Source: ours."""
+    if time < 0:
+        raise UserError(f'time={time}: at least 0')
     square = np.asarray(square, dtype=float)
     both = 1 - np.exp(-(1 + square)*time)
     return both/(1 + square), square*both/(1 + square)
 
 # %% ../../nbs/lirdrec/11_speed.ipynb #421fbe8b
 def expected_negatives(
-    user: Tensor, item: Tensor, # training pairs, each once, int64 (N,) each
-)->Tensor: # of every item up to the largest id; 0 for items that do not occur; float64
-    "How often each item is drawn as the other one in an epoch. Source: ours, for the sampler of MMRec."
+    user: Tensor, # of each training pair, int64 (N,)
+    item: Tensor, # likewise; each pair occurs once
+)->Tensor: # of every item up to the largest id; 0 for those that do not occur; float64
+    """How often each item is drawn as the other one in an epoch.
+
+    Source: ours, for the sampler of MMRec."""
     taken = torch.bincount(user).double()
-    items, occurs = int(item.max()) + 1, torch.bincount(item) > 0
-    if (taken >= occurs.sum()).any(): raise UserError('a user took every item, so there is none to draw for them')
+    occurs = torch.bincount(item) > 0
+    if (taken >= occurs.sum()).any():
+        raise UserError('a user took every item, so there is none to draw for them')
     rate = taken/(occurs.sum() - taken)
-    return (rate.sum() - torch.zeros(items, dtype=torch.float64).index_add(0, item, rate[user]))*occurs
+    none = torch.zeros(len(occurs), dtype=torch.float64)
+    return (rate.sum() - none.index_add(0, item, rate[user]))*occurs
 
 # %% ../../nbs/lirdrec/11_speed.ipynb #91bca98f
 def adam_first_step(
     x: Tensor,  # features, (n, D)
     G: Tensor,  # gradient by the rows of the items, (n, d)
     lr: float,  # η
-)->Tensor: # size of the movement of XW, (n, d); identities move by η wherever G is not 0
-    "How far Adam's first step moves the rows of the items through the feature map. Source: ours."
+)->Tensor: # size of the movement of XW, (n, d); identities move by η where G is not 0
+    """How far Adam's first step moves the rows of the items through the feature map.
+
+    Source: ours."""
     return (lr*x @ (x.T @ G).sign()).abs()

@@ -43,13 +43,20 @@ theme()
 X = torch.tensor([[1., 0.], [.9, .1], [0., 1.]], dtype=torch.float64)
 users = torch.tensor([[1., .5], [-.5, 1.]], dtype=torch.float64)
 
-def train(X, optimizer, steps=200, lr=.1, users=users, triples=((0, 0, 1), (1, 2, 0)), **kw):
+triples = (0, 0, 1), (1, 2, 0) # who, the item taken, the other
+
+def zeros(*shape):
+    "Where a training starts."
+    return torch.zeros(*shape, dtype=torch.float64, requires_grad=True)
+
+def train(X, optimizer, steps=200, lr=.1, **kw):
     "Identities E and map W after training the sum E + X W by BPR from zero."
-    E, W = (torch.zeros(n, users.shape[1], dtype=torch.float64, requires_grad=True) for n in X.shape)
+    E, W = (zeros(n, users.shape[1]) for n in X.shape)
     opt = optimizer([E, W], lr, **kw)
     for _ in range(steps):
         rows = E + X @ W
-        loss = -sum(logsigmoid(users[u] @ (rows[i] - rows[j])) for u, i, j in triples)/len(triples)
+        gaps = [users[u] @ (rows[i] - rows[j]) for u, i, j in triples]
+        loss = -sum(logsigmoid(gap) for gap in gaps)/len(triples)
         opt.zero_grad()
         loss.backward()
         opt.step()
@@ -98,9 +105,11 @@ E, W = train(X, torch.optim.Adam)
 # %%
 #| exports
 def triple_gradients(
-    p: Tensor,               # row of the user, (d,)
-    q_i: Tensor, q_j: Tensor,# rows of the item taken and of the other, (d,)
-    x_i: Tensor, x_j: Tensor,# their features, (D,)
+    p: Tensor,   # row of the user, (d,)
+    q_i: Tensor, # row of the item taken, (d,)
+    q_j: Tensor, # row of the other item, (d,)
+    x_i: Tensor, # features of the item taken, (D,)
+    x_j: Tensor, # features of the other item, (D,)
 )->tuple[Tensor, Tensor, Tensor]: # by e_i (d,), by e_j (d,), by W (D, d)
     "Gradients of BPR for one triple. Source: ours, for the loss of Rendle et al. 2009."
     delta = torch.sigmoid(-p @ (q_i - q_j))
@@ -126,23 +135,28 @@ e_i.norm().item(), w.norm().item(), (w.norm()/e_i.norm()).item()
 # %%
 #| exports
 def displacement_law(
-    E0: Tensor,            # identities before, (n, d)
-    E: Tensor,             # identities after, (n, d)
-    W0: Tensor,            # map before, (D, d)
-    W: Tensor,             # map after, (D, d)
-    X: Tensor,             # features, (n, D)
-    lr_ratio: float=1.,    # learning rate of W over that of E
+    E0: Tensor, # identities before, (n, d)
+    E: Tensor,  # identities after, (n, d)
+    W0: Tensor, # map before, (D, d)
+    W: Tensor,  # map after, (D, d)
+    X: Tensor,  # features, (n, D)
+    lr_ratio: float=1., # learning rate of W over that of E
 )->float: # 0 where the law holds
-    "Length of what the law does not explain of the map's movement, relative to that movement. Source: ours."
-    if not X.shape == (len(E), len(W)): raise UserError(f'X of shape {tuple(X.shape)}: ({len(E)}, {len(W)}) is expected, items by features')
+    """Length of what the law does not explain of the map's movement, relative to that
+    movement; raises `UserError` for shapes that do not fit. Source: ours."""
+    if X.shape != (len(E), len(W)):
+        raise UserError(f'X of shape {tuple(X.shape)}: ({len(E)}, {len(W)}) is '
+                        'expected, items by features')
     moved = W - W0
     return ((moved - lr_ratio*X.T @ (E - E0)).norm()/moved.norm()).item()
 
 
 # %%
 zero = torch.zeros(3, 2, dtype=torch.float64), torch.zeros(2, 2, dtype=torch.float64)
-law = lambda E, W, X=X, r=1.: displacement_law(zero[0], E, zero[1], W, X, r)
-{'SGD': law(*train(X, torch.optim.SGD)) < 1e-12, 'momentum': law(*train(X, torch.optim.SGD, momentum=.9)) < 1e-12, 'Adam': round(law(*train(X, torch.optim.Adam)), 2)}
+law = lambda E, W: displacement_law(zero[0], E, zero[1], W, X)
+{'SGD': law(*train(X, torch.optim.SGD)) < 1e-12,
+ 'momentum': law(*train(X, torch.optim.SGD, momentum=.9)) < 1e-12,
+ 'Adam': round(law(*train(X, torch.optim.Adam)), 2)}
 
 # %%
 raises(displacement_law, *zero, *zero, X)
@@ -169,8 +183,9 @@ raises(displacement_law, *zero, *zero, X)
 #| exports
 def feature_share(
     X: Tensor, # features, (n, D)
-)->tuple[Tensor, Tensor]: # share of features in each direction, falling, (n,); the directions as columns, (n, n)
-    "How much of a movement features make, direction by direction; 0 where only identities reach. Source: ours."
+)->tuple[Tensor, Tensor]: # shares, falling, (n,); directions as columns, (n, n)
+    """How much of a movement features make, direction by direction; 0 where only
+    identities reach. Source: ours."""
     u, sigma, _ = torch.linalg.svd(X, full_matrices=True)
     square = torch.zeros(len(X), dtype=X.dtype)
     square[:len(sigma)] = sigma**2
@@ -200,13 +215,16 @@ def decrease_share(
     G: Tensor, # gradient by Q, (n, d)
     X: Tensor, # features, (n, D)
 )->float:
-    "Part of a small step's decrease of the loss that the feature map makes. Source: ours."
+    """Part of a small step's decrease of the loss that the feature map makes.
+
+    Source: ours."""
     features = (X.T @ G).square().sum()
     return (features/(features + G.square().sum())).item()
 
 
 # %%
-decrease_share(torch.tensor([[1.], [1.], [0.]], dtype=torch.float64), X), decrease_share(torch.tensor([[1.], [-1.], [0.]], dtype=torch.float64), X)
+column = lambda *g: torch.tensor(g, dtype=torch.float64)[:, None]
+decrease_share(column(1., 1., 0.), X), decrease_share(column(1., -1., 0.), X)
 
 # %% [markdown]
 # Moving the two items that look alike together is the features' work; telling them apart is left to identities.
@@ -221,7 +239,7 @@ P, QI, QJ, XI, XJ = (torch.from_numpy(rng.standard_normal(n)) for n in (3, 3, 3,
 
 def by_autograd():
     "The gradients of one triple by torch."
-    e_i, e_j, w = (torch.zeros(s, dtype=torch.float64, requires_grad=True) for s in (3, 3, (4, 3)))
+    e_i, e_j, w = zeros(3), zeros(3), zeros(4, 3)
     loss = -logsigmoid(P @ (QI + e_i + XI @ w - QJ - e_j - XJ @ w))
     return torch.cat([g.flatten() for g in torch.autograd.grad(loss, (e_i, e_j, w))])
 
@@ -229,7 +247,8 @@ def by_steps(h=1e-5):
     "The gradients by central differences, in numpy."
     def value(a):
         e_i, e_j, w = a[:3], a[3:6], a[6:].reshape(4, 3)
-        z = P.numpy() @ (QI.numpy() + e_i + XI.numpy() @ w - QJ.numpy() - e_j - XJ.numpy() @ w)
+        p, q_i, q_j, x_i, x_j = (t.numpy() for t in (P, QI, QJ, XI, XJ))
+        z = p @ (q_i + e_i + x_i @ w - q_j - e_j - x_j @ w)
         return np.log1p(np.exp(-z))
     return [(value(h*unit) - value(-h*unit))/(2*h) for unit in np.eye(18)]
 
@@ -239,10 +258,13 @@ by_autograd()[:3], by_steps()[:3]
 #| code-fold: true
 #| code-summary: "The claim about one triple, its routes and its edits"
 flat = lambda f: torch.cat([g.flatten() for g in f(P, QI, QJ, XI, XJ)])
-claim('lirdrec.triple_gradients', 'For one triple $\\nabla_{e_i}=-\\delta p$, $\\nabla_{e_j}=\\delta p$, $\\nabla_W=-\\delta(x_i-x_j)p^\\top$.', of=triple_gradients, source='ours',
+claim('lirdrec.triple_gradients',
+    'For one triple $\\nabla_{e_i}=-\\delta p$, $\\nabla_{e_j}=\\delta p$, '
+    '$\\nabla_W=-\\delta(x_i-x_j)p^\\top$.', of=triple_gradients, source='ours',
     checks=[Check('trusted implementation', flat, by_autograd, 1e-14, 'float64, torch autograd'),
             Check('finite differences', flat, by_steps, 1e-9, 'central differences with step 1e-5')],
-    mutants=[('sigmoid(-p', 'sigmoid(p'), ('x_i - x_j, p', 'x_i + x_j, p'), ('return -delta*p, delta*p', 'return -delta*p, -delta*p')])
+    mutants=[('sigmoid(-p', 'sigmoid(p'), ('x_i - x_j, p', 'x_i + x_j, p'),
+             ('return -delta*p, delta*p', 'return -delta*p, -delta*p')])
 
 
 # %% [markdown]
@@ -252,14 +274,17 @@ claim('lirdrec.triple_gradients', 'For one triple $\\nabla_{e_i}=-\\delta p$, $\
 def busy_training(optimizer, lr_w=.05, steps=200, **kw):
     "Train E and W inside a graph network with moving users, and return what moved."
     torch.manual_seed(0)
-    X, A = torch.randn(12, 4, dtype=torch.float64), torch.rand(12, 12, dtype=torch.float64)/12
-    E, W, users = (torch.randn(s, dtype=torch.float64, requires_grad=True) for s in ((12, 3), (4, 3), (8, 3)))
+    normal = lambda *shape: torch.randn(*shape, dtype=torch.float64)
+    X, A = normal(12, 4), torch.rand(12, 12, dtype=torch.float64)/12
+    E, W, users = (normal(n, 3).requires_grad_() for n in (12, 4, 8))
     start = E.detach().clone(), W.detach().clone()
     opt = optimizer([{'params': [E, users]}, {'params': [W], 'lr': lr_w}], .05, **kw)
     for _ in range(steps):
         Q = E + X @ W
-        Q, (u, i, j) = Q + A @ Q.tanh(), torch.stack([torch.randint(n, (16,)) for n in (8, 12, 12)])
-        loss = -logsigmoid((users[u]*(Q[i] - Q[j])).sum(1)).mean() + .01*Q.square().mean()
+        Q = Q + A @ Q.tanh()
+        u, i, j = (torch.randint(n, (16,)) for n in (8, 12, 12))
+        gaps = (users[u]*(Q[i] - Q[j])).sum(1)
+        loss = -logsigmoid(gaps).mean() + .01*Q.square().mean()
         opt.zero_grad()
         loss.backward()
         opt.step()
@@ -283,12 +308,20 @@ def by_loop(rate_e, rate_w, steps=300):
 # %%
 #| code-fold: true
 #| code-summary: "The claim about the law, its routes and its edits"
-sgd, heavy, uneven = busy_training(torch.optim.SGD), busy_training(torch.optim.SGD, momentum=.9), busy_training(torch.optim.SGD, lr_w=.01)
-claim('lirdrec.displacement_law', '$W_T-W_0=\\frac{\\eta_W}{\\eta_E}X^\\top(E_T-E_0)$ for gradient descent, with and without momentum.', of=displacement_law, source='ours',
-    checks=[Check('trusted implementation', lambda f: [f(*sgd), f(*heavy), f(*uneven, .2)], lambda: [0., 0., 0.], 1e-12, 'float64, 200 steps of torch.optim.SGD'),
-            Check('brute force', lambda f: [f(*by_loop(.01, .01)), f(*by_loop(.01, .03), 3.)], lambda: [0., 0.], 1e-12, 'float64, 300 steps in numpy'),
-            Check('limit', lambda f: f(zero[0], zero[0], zero[1], zero[1] + 1, X), lambda: 1., 1e-14, 'only the map moved: nothing is explained')],
-    mutants=[('lr_ratio*X.T', 'X.T/lr_ratio'), ('(E - E0)', '(E + E0)'), ('- lr_ratio', '+ lr_ratio'), ('/moved.norm()', '/X.norm()')])
+sgd = busy_training(torch.optim.SGD)
+heavy = busy_training(torch.optim.SGD, momentum=.9)
+uneven = busy_training(torch.optim.SGD, lr_w=.01)
+claim('lirdrec.displacement_law',
+    '$W_T-W_0=\\frac{\\eta_W}{\\eta_E}X^\\top(E_T-E_0)$ for gradient descent, '
+    'with and without momentum.', of=displacement_law, source='ours',
+    checks=[Check('trusted implementation', lambda f: [f(*sgd), f(*heavy), f(*uneven, .2)],
+                  lambda: [0., 0., 0.], 1e-12, 'float64, 200 steps of torch.optim.SGD'),
+            Check('brute force', lambda f: [f(*by_loop(.01, .01)), f(*by_loop(.01, .03), 3.)],
+                  lambda: [0., 0.], 1e-12, 'float64, 300 steps in numpy'),
+            Check('limit', lambda f: f(zero[0], zero[0], zero[1], zero[1] + 1, X),
+                  lambda: 1., 1e-14, 'only the map moved: nothing is explained')],
+    mutants=[('lr_ratio*X.T', 'X.T/lr_ratio'), ('(E - E0)', '(E + E0)'),
+             ('- lr_ratio', '+ lr_ratio'), ('/moved.norm()', '/X.norm()')])
 
 
 # %%
@@ -296,16 +329,18 @@ def measured_shares(scale=1., optimizer=torch.optim.SGD, n=10, **kw):
     "Share of features in every direction, measured after a training."
     r = np.random.default_rng(4)
     X = torch.from_numpy(r.standard_normal((n, 4))*np.array([1., .6, .3, .1]))*scale
-    E, W, target = torch.zeros(n, 2, dtype=torch.float64, requires_grad=True), torch.zeros(4, 2, dtype=torch.float64, requires_grad=True), torch.from_numpy(r.standard_normal((n, 2)))
+    target = torch.from_numpy(r.standard_normal((n, 2)))
+    E, W = zeros(n, 2), zeros(4, 2)
     opt = optimizer([E, W], **{'lr': .01/max(1, scale**2), **kw})
     for _ in range(150):
         loss = (E + X @ W - target).square().sum()/2
         opt.zero_grad()
         loss.backward()
         opt.step()
-    E, XW, U = E.detach().numpy(), (X @ W).detach().numpy(), np.linalg.svd(X.numpy())[0]
-    ours, all_ = np.linalg.norm(U.T @ XW, axis=1), np.linalg.norm(U.T @ (E + XW), axis=1)
-    return X, ours/all_
+    E, XW = E.detach().numpy(), (X @ W).detach().numpy()
+    U = np.linalg.svd(X.numpy())[0]
+    length = lambda moved: np.linalg.norm(U.T @ moved, axis=1)
+    return X, length(XW)/length(E + XW)
 
 measured_shares()[1].round(3)
 
@@ -313,17 +348,25 @@ measured_shares()[1].round(3)
 #| code-fold: true
 #| code-summary: "The claim about the shares, its routes and its edits"
 half = torch.diag(torch.tensor([1., 2., 0.], dtype=torch.float64))
-claim('lirdrec.feature_share', 'In direction $u_k$ features make $\\sigma_k^2/(1+\\sigma_k^2)$ of the movement.', of=feature_share, source='ours',
-    checks=[Check('trusted implementation', lambda f: f(measured_shares()[0])[0], lambda: measured_shares()[1], 1e-10, 'float64, 150 steps of torch.optim.SGD; directions by numpy'),
-            Check('limit', lambda f: [*f(half)[0], *f(1e6*half)[0][:2], f(1e-6*half)[0][0]], lambda: [.8, .5, 0., 1., 1., 0.], 1e-10, 'a diagonal X; very large and very small features')],
+claim('lirdrec.feature_share',
+    'In direction $u_k$ features make $\\sigma_k^2/(1+\\sigma_k^2)$ of the movement.',
+    of=feature_share, source='ours',
+    checks=[Check('trusted implementation', lambda f: f(measured_shares()[0])[0],
+                  lambda: measured_shares()[1], 1e-10,
+                  'float64, 150 steps of torch.optim.SGD; directions by numpy'),
+            Check('limit', lambda f: [*f(half)[0], *f(1e6*half)[0][:2], f(1e-6*half)[0][0]],
+                  lambda: [.8, .5, 0., 1., 1., 0.], 1e-10,
+                  'a diagonal X; very large and very small features')],
     mutants=[('sigma**2', 'sigma'), ('(1 + square)', '(2 + square)'), ('square/(1', '1/(1')])
 
 
 # %%
 def by_small_steps(step=1e-6):
-    "Decrease of a logistic loss by a small step of the map alone, over that of both alone, in numpy."
+    """Decrease of a logistic loss by a small step of the map alone, over that of both
+    alone, in numpy."""
     r = np.random.default_rng(5)
-    X, Q, signs = r.standard_normal((7, 3)), r.standard_normal((7, 2)), np.sign(r.standard_normal((7, 2)))
+    X, Q, noise = (r.standard_normal((7, n)) for n in (3, 2, 2))
+    signs = np.sign(noise)
     loss = lambda Q: np.log1p(np.exp(-signs*Q)).sum()
     G = -signs/(1 + np.exp(signs*Q))
     by_e, by_w = loss(Q) - loss(Q - step*G), loss(Q) - loss(Q - step*X @ (X.T @ G))
@@ -335,9 +378,15 @@ by_small_steps()[2]
 #| code-fold: true
 #| code-summary: "The claim about the decrease, its routes and its edits"
 one, eye = torch.ones(4, 1, dtype=torch.float64), torch.eye(4, dtype=torch.float64)
-claim('lirdrec.decrease_share', 'Features make $\\|X^\\top G\\|^2/(\\|G\\|^2+\\|X^\\top G\\|^2)$ of a small step\'s decrease.', of=decrease_share, source='ours',
-    checks=[Check('finite differences', lambda f: f(*by_small_steps()[:2]), lambda: by_small_steps()[2], 1e-6, 'a step of 1e-6, times a curvature of order one'),
-            Check('limit', lambda f: [f(one, eye), f(one, 3*eye), f(one, one)], lambda: [.5, .9, .8], 1e-14, 'identities in disguise, the same three times as large, and one feature that all share')],
+claim('lirdrec.decrease_share',
+    'Features make $\\|X^\\top G\\|^2/(\\|G\\|^2+\\|X^\\top G\\|^2)$ of a small step\'s decrease.',
+    of=decrease_share, source='ours',
+    checks=[Check('finite differences', lambda f: f(*by_small_steps()[:2]),
+                  lambda: by_small_steps()[2], 1e-6, 'a step of 1e-6, times a curvature of order one'),
+            Check('limit', lambda f: [f(one, eye), f(one, 3*eye), f(one, one)],
+                  lambda: [.5, .9, .8], 1e-14,
+                  'identities in disguise, the same three times as large, '
+                  'and one feature that all share')],
     mutants=[('X.T @ G', 'X.T @ G.abs()'), ('G.square()', 'G.abs()'), ('features + G', '2*features + G')])
 
 
@@ -353,9 +402,14 @@ def spectrum(scale, ax):
     X, found = measured_shares(scale)
     ax.axvspan(4.5, 10.5, color='#eeeeee')
     ax.plot(range(1, 11), feature_share(X)[0], color=COLORS['blue'], label='σ²/(1 + σ²)')
-    marks = {'SGD': (found, 'o', 'blue'), 'momentum': (measured_shares(scale, momentum=.5)[1], 'x', 'green'), 'Adam': (measured_shares(scale, torch.optim.Adam, lr=.02)[1], '^', 'orange')}
-    for name, (y, mark, color) in marks.items(): ax.plot(range(1, 11), np.minimum(y, 1.3), mark, color=COLORS[color], label=name, mfc='none', ms=7)
-    ax.set(xlabel='direction, by strength of the features', ylabel='share made by features', ylim=(-.05, 1.55), xticks=range(1, 11))
+    heavy = measured_shares(scale, momentum=.5)[1]
+    adam = measured_shares(scale, torch.optim.Adam, lr=.02)[1]
+    marks = {'SGD': (found, 'o', 'blue'), 'momentum': (heavy, 'x', 'green'), 'Adam': (adam, '^', 'orange')}
+    for name, (y, mark, color) in marks.items():
+        y = np.minimum(y, 1.3)
+        ax.plot(range(1, 11), y, mark, color=COLORS[color], label=name, mfc='none', ms=7)
+    ax.set(xlabel='direction, by strength of the features', ylabel='share made by features',
+           ylim=(-.05, 1.55), xticks=range(1, 11))
     ax.legend(loc='upper right', ncols=4)
 
 
@@ -364,7 +418,9 @@ def spectrum(scale, ax):
 #| fig-cap: "Share of the movement that features make in each direction of the space of items. A mark at 1.3 stands for that or more. The slider scales the features."
 #| echo: false
 slider('features times', [.1, .3, 1, 3, 10], spectrum,
-    'With plain descent and with momentum the measured shares lie on the curve at every scale; with Adam they do not. The larger the features, the more directions they take over; where no feature reaches, identities do all.', start=1)
+    'With plain descent and with momentum the measured shares lie on the curve at every scale; '
+    'with Adam they do not. The larger the features, the more directions they take over; '
+    'where no feature reaches, identities do all.', start=1)
 
 # %% [markdown]
 # A share above one, with Adam, means that features went too far and identities took a part back.

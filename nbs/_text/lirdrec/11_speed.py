@@ -45,7 +45,8 @@ square = np.array([9., 0.])
 for step in range(1, 101):
     residual = 1 - (e + w)
     e, w = e + .02*residual, w + .02*square*residual
-    if step in (5, 20, 100): found.append((step, e.round(2).tolist(), w.round(2).tolist()))
+    if step in (5, 20, 100):
+        found.append((step, e.round(2).tolist(), w.round(2).tolist()))
 found
 
 
@@ -84,8 +85,10 @@ def filled(
     square,      # σ² of each direction, an array or a number
     time: float, # learning rate times steps, at least 0
 ): # parts of the target that identities and features have reached, each like `square`
-    "How far identities and features have come on a squared loss, direction by direction. Source: ours."
-    if time < 0: raise UserError(f'time={time}: at least 0')
+    """How far identities and features have come on a squared loss, direction by
+    direction. Source: ours."""
+    if time < 0:
+        raise UserError(f'time={time}: at least 0')
     square = np.asarray(square, dtype=float)
     both = 1 - np.exp(-(1 + square)*time)
     return both/(1 + square), square*both/(1 + square)
@@ -116,14 +119,19 @@ raises(filled, 1., -1.)
 # %%
 #| exports
 def expected_negatives(
-    user: Tensor, item: Tensor, # training pairs, each once, int64 (N,) each
-)->Tensor: # of every item up to the largest id; 0 for items that do not occur; float64
-    "How often each item is drawn as the other one in an epoch. Source: ours, for the sampler of MMRec."
+    user: Tensor, # of each training pair, int64 (N,)
+    item: Tensor, # likewise; each pair occurs once
+)->Tensor: # of every item up to the largest id; 0 for those that do not occur; float64
+    """How often each item is drawn as the other one in an epoch.
+
+    Source: ours, for the sampler of MMRec."""
     taken = torch.bincount(user).double()
-    items, occurs = int(item.max()) + 1, torch.bincount(item) > 0
-    if (taken >= occurs.sum()).any(): raise UserError('a user took every item, so there is none to draw for them')
+    occurs = torch.bincount(item) > 0
+    if (taken >= occurs.sum()).any():
+        raise UserError('a user took every item, so there is none to draw for them')
     rate = taken/(occurs.sum() - taken)
-    return (rate.sum() - torch.zeros(items, dtype=torch.float64).index_add(0, item, rate[user]))*occurs
+    none = torch.zeros(len(occurs), dtype=torch.float64)
+    return (rate.sum() - none.index_add(0, item, rate[user]))*occurs
 
 
 # %% [markdown]
@@ -139,7 +147,8 @@ torch.bincount(item).tolist(), expected_negatives(user, item).tolist()
 # %%
 made = [torch.from_numpy(a) for a in synthetic().pairs(0)]
 draws = expected_negatives(*made)
-draws.min().item(), draws.max().item(), (draws > torch.bincount(made[1])).double().mean().item()
+more = (draws > torch.bincount(made[1])).double().mean()
+draws.min().item(), draws.max().item(), more.item()
 
 
 # %% [markdown]
@@ -158,8 +167,10 @@ def adam_first_step(
     x: Tensor,  # features, (n, D)
     G: Tensor,  # gradient by the rows of the items, (n, d)
     lr: float,  # η
-)->Tensor: # size of the movement of XW, (n, d); identities move by η wherever G is not 0
-    "How far Adam's first step moves the rows of the items through the feature map. Source: ours."
+)->Tensor: # size of the movement of XW, (n, d); identities move by η where G is not 0
+    """How far Adam's first step moves the rows of the items through the feature map.
+
+    Source: ours."""
     return (lr*x @ (x.T @ G).sign()).abs()
 
 
@@ -168,7 +179,10 @@ torch.manual_seed(0)
 rows = torch.nn.functional.normalize(torch.randn(500, 384, dtype=torch.float64), dim=1)
 few = torch.zeros(500, 1, dtype=torch.float64)
 few[0] = 1.
-{'bound': (2*384/np.pi)**.5, 'one item has a gradient': adam_first_step(rows, few, 1.)[0].item(), 'all have': adam_first_step(rows, torch.randn(500, 8, dtype=torch.float64), 1.).mean().item()}
+every = torch.randn(500, 8, dtype=torch.float64)
+{'bound': (2*384/np.pi)**.5,
+ 'one item has a gradient': adam_first_step(rows, few, 1.)[0].item(),
+ 'all have': adam_first_step(rows, every, 1.).mean().item()}
 
 
 # %% [markdown]
@@ -178,14 +192,16 @@ few[0] = 1.
 
 # %%
 def by_solver(time):
-    "Identities and map of a random problem by an ODE solver, projected on the directions of the features."
+    """Identities and map of a random problem by an ODE solver, projected on the
+    directions of the features."""
     rng = np.random.default_rng(0)
     X, T = rng.standard_normal((5, 3)), rng.standard_normal((5, 1))
     def flow(_, state):
         E, W = state[:5, None], state[5:, None]
         R = E + X @ W - T
         return -np.r_[R, X.T @ R].ravel()
-    state = solve_ivp(flow, (0, time), np.zeros(8), rtol=1e-11, atol=1e-13).y[:, -1]
+    solved = solve_ivp(flow, (0, time), np.zeros(8), rtol=1e-11, atol=1e-13)
+    state = solved.y[:, -1]
     U, sigma, _ = np.linalg.svd(X)
     part = lambda a: (U.T @ a)/(U.T @ T).ravel()
     return np.r_[sigma**2, 0, 0], part(state[:5]), part(X @ state[5:])
@@ -202,11 +218,20 @@ by_solver(.3)[1].round(4), by_sympy('9', '1/10')
 # %%
 #| code-fold: true
 #| code-summary: "The claim about the race, its routes and its edits"
-claim('lirdrec.filled', 'Identities reach $(1-e^{-(1+\\sigma^2)t})/(1+\\sigma^2)$ of the target, features $\\sigma^2$ times that.', of=filled, source='ours',
-    checks=[Check('brute force', lambda f: np.r_[f(by_solver(.3)[0], .3)], lambda: np.r_[by_solver(.3)[1:]], 1e-8, 'relative tolerance 1e-11 of scipy.integrate.solve_ivp, over projections of size 0.07'),
-            Check('algebra', lambda f: [*f(9., .1), *f(.25, 2.)], lambda: [*by_sympy('9', '1/10'), *by_sympy('1/4', '2')], 1e-14, 'exact, then rounded to float64'),
-            Check('limit', lambda f: [*f(3., 1e9), *f(5., 0.), *f(0., 1.)], lambda: [.25, .75, 0., 0., 1 - np.exp(-1), 0.], 1e-14, 'the end, the start, a direction without features')],
-    mutants=[('-(1 + square)*time', '-square*time'), ('both/(1 + square), square', 'both, square'), ('square*both', 'both')])
+claim('lirdrec.filled',
+    'Identities reach $(1-e^{-(1+\\sigma^2)t})/(1+\\sigma^2)$ of the target, '
+    'features $\\sigma^2$ times that.', of=filled, source='ours',
+    checks=[Check('brute force', lambda f: np.r_[f(by_solver(.3)[0], .3)], lambda: np.r_[by_solver(.3)[1:]],
+                  1e-8, 'relative tolerance 1e-11 of scipy.integrate.solve_ivp, '
+                  'over projections of size 0.07'),
+            Check('algebra', lambda f: [*f(9., .1), *f(.25, 2.)],
+                  lambda: [*by_sympy('9', '1/10'), *by_sympy('1/4', '2')], 1e-14,
+                  'exact, then rounded to float64'),
+            Check('limit', lambda f: [*f(3., 1e9), *f(5., 0.), *f(0., 1.)],
+                  lambda: [.25, .75, 0., 0., 1 - np.exp(-1), 0.], 1e-14,
+                  'the end, the start, a direction without features')],
+    mutants=[('-(1 + square)*time', '-square*time'), ('both/(1 + square), square', 'both, square'),
+             ('square*both', 'both')])
 
 
 # %%
@@ -214,7 +239,10 @@ def by_counting(user, item):
     "Expected draws, item by item and user by user."
     took = {u: {i for v, i in zip(user, item) if v == u} for u in set(user)}
     occurs = set(item)
-    return [sum(len(n)/(len(occurs) - len(n)) for n in took.values() if i not in n) if i in occurs else 0. for i in range(max(item) + 1)]
+    def draws(i):
+        "Of item i, over the users who did not take it."
+        return sum(len(n)/(len(occurs) - len(n)) for n in took.values() if i not in n)
+    return [draws(i) if i in occurs else 0. for i in range(max(item) + 1)]
 
 def by_drawing(user, item, epochs=4000):
     "Average draws over many epochs, numpy."
@@ -226,24 +254,32 @@ def by_drawing(user, item, epochs=4000):
         counts += np.bincount(rng.choice(free, len(took)*epochs), minlength=len(counts))
     return counts/epochs
 
-USERS, ITEMS = np.unique(np.random.default_rng(3).integers(0, (20, 12), (90, 2)), axis=0).T.tolist()
+drawn = np.random.default_rng(3).integers(0, (20, 12), (90, 2))
+USERS, ITEMS = np.unique(drawn, axis=0).T.tolist()
 by_counting(USERS, ITEMS)[:3], by_drawing(USERS, ITEMS)[:3]
 
 # %%
 #| code-fold: true
 #| code-summary: "The claim about the draws, its routes and its edits"
 pairs = (torch.tensor(USERS), torch.tensor(ITEMS))
-claim('lirdrec.expected_negatives', 'In an epoch item $i$ is drawn $\\sum_{u:i\\notin N_u}|N_u|/(|\\mathcal I|-|N_u|)$ times.', of=expected_negatives, source='ours, for the sampler of MMRec',
-    checks=[Check('brute force', lambda f: [*f(*pairs), *f(user, item)], lambda: [*by_counting(USERS, ITEMS), *by_counting(user.tolist(), item.tolist())], 1e-12, 'float64'),
-            Check('sampling', lambda f: f(*pairs), lambda: by_drawing(USERS, ITEMS), .15, 'four standard errors over 4,000 epochs of about six draws')],
-    mutants=[('(occurs.sum() - taken)', 'occurs.sum()'), ('rate.sum() - ', 'rate.sum() + '), ('rate[user]', 'taken[user]')])
+claim('lirdrec.expected_negatives',
+    'In an epoch item $i$ is drawn $\\sum_{u:i\\notin N_u}|N_u|/(|\\mathcal I|-|N_u|)$ times.',
+    of=expected_negatives, source='ours, for the sampler of MMRec',
+    checks=[Check('brute force', lambda f: [*f(*pairs), *f(user, item)],
+                  lambda: [*by_counting(USERS, ITEMS), *by_counting(user.tolist(), item.tolist())],
+                  1e-12, 'float64'),
+            Check('sampling', lambda f: f(*pairs), lambda: by_drawing(USERS, ITEMS), .15,
+                  'four standard errors over 4,000 epochs of about six draws')],
+    mutants=[('(occurs.sum() - taken)', 'occurs.sum()'), ('rate.sum() - ', 'rate.sum() + '),
+             ('rate[user]', 'taken[user]')])
 
 
 # %%
 def by_torch(lr=.01):
     "Movement of XW in the first step of torch's Adam, from a random start."
     torch.manual_seed(1)
-    X, W, target = torch.randn(9, 6, dtype=torch.float64), torch.zeros(6, 3, dtype=torch.float64, requires_grad=True), torch.randn(9, 3, dtype=torch.float64)
+    X, target = (torch.randn(9, n, dtype=torch.float64) for n in (6, 3))
+    W = torch.zeros(6, 3, dtype=torch.float64, requires_grad=True)
     loss = (X @ W - target).square().sum()/2
     loss.backward()
     torch.optim.Adam([W], lr, eps=1e-15).step()
@@ -251,14 +287,25 @@ def by_torch(lr=.01):
 
 X9, G9, _ = by_torch()
 
+
 # %%
 #| code-fold: true
 #| code-summary: "The claim about Adam, its routes and its edits"
-loops = lambda: [[abs(sum(.01*X9[i, k]*np.sign(sum(X9[j, k]*G9[j, c] for j in range(9))) for k in range(6))) for c in range(3)] for i in range(9)]
-claim('lirdrec.adam_first_step', 'Adam\'s first step moves the row of item $i$ by $|\\eta\\,x_i^\\top\\mathrm{sign}(X^\\top G)|$.', of=adam_first_step, source='ours',
-    checks=[Check('trusted implementation', lambda f: f(X9, G9, .01), lambda: by_torch()[2], 1e-12, 'float64; torch.optim.Adam with a tiny ε'),
+def loops():
+    "The same sums, number by number."
+    sign = lambda k, c: np.sign(sum(X9[j, k]*G9[j, c] for j in range(9)))
+    moved = lambda i, c: abs(sum(.01*X9[i, k]*sign(k, c) for k in range(6)))
+    return [[moved(i, c) for c in range(3)] for i in range(9)]
+
+one_hot, some = torch.eye(3, dtype=torch.float64), torch.tensor([[2.], [-.1], [0.]], dtype=torch.float64)
+claim('lirdrec.adam_first_step',
+    'Adam\'s first step moves the row of item $i$ by $|\\eta\\,x_i^\\top\\mathrm{sign}(X^\\top G)|$.',
+    of=adam_first_step, source='ours',
+    checks=[Check('trusted implementation', lambda f: f(X9, G9, .01), lambda: by_torch()[2], 1e-12,
+                  'float64; torch.optim.Adam with a tiny ε'),
             Check('brute force', lambda f: f(X9, G9, .01), loops, 1e-14, 'float64, sums written out'),
-            Check('limit', lambda f: f(torch.eye(3, dtype=torch.float64), torch.tensor([[2.], [-.1], [0.]], dtype=torch.float64), .5), lambda: [[.5], [.5], [0.]], 1e-15, 'one-hot features: the step of identities')],
+            Check('limit', lambda f: f(one_hot, some, .5), lambda: [[.5], [.5], [0.]], 1e-15,
+                  'one-hot features: the step of identities')],
     mutants=[('.sign()', ''), ('lr*x', 'x'), ('x.T @ G', 'x.T @ G.abs()')])
 
 
@@ -276,7 +323,8 @@ def race(time, ax):
     ax.axvspan(20.5, 40.5, color='#eeeeee')
     ax.bar(range(1, 41), w, 1., color=COLORS['blue'], label='features')
     ax.bar(range(1, 41), e, 1., bottom=w, color=COLORS['orange'], label='identities')
-    ax.set(xlabel='direction, by strength of the features', ylabel='part of the target reached', ylim=(0, 1.18), xlim=(.5, 40.5))
+    ax.set(xlabel='direction, by strength of the features', ylabel='part of the target reached',
+           ylim=(0, 1.18), xlim=(.5, 40.5))
     ax.legend(loc='upper right', ncols=2)
 
 
@@ -285,7 +333,9 @@ def race(time, ax):
 #| fig-cap: "What features and identities have reached in each direction when training stops; in the shaded directions there are no features. The slider moves the time."
 #| echo: false
 slider('time', [.02, .1, .3, 1, 3, 10], race,
-    'Strong directions are complete first and almost by features alone; directions without features fill slowly and alike; a weak feature leaves identities their part. Only late is everything complete, and even then identities stay small where features are strong.', start=.3)
+    'Strong directions are complete first and almost by features alone; directions without '
+    'features fill slowly and alike; a weak feature leaves identities their part. Only late is '
+    'everything complete, and even then identities stay small where features are strong.', start=.3)
 
 # %% [markdown]
 # ## What if
@@ -313,7 +363,8 @@ filled(.9, 1e9)
 # </details>
 
 # %%
-after = expected_negatives(torch.cat([user, torch.tensor([2])]), torch.cat([item, torch.tensor([1])]))
+with_one = lambda ids, new: torch.cat([ids, torch.tensor([new])])
+after = expected_negatives(with_one(user, 2), with_one(item, 1))
 (after - expected_negatives(user, item)).tolist()
 
 # %% [markdown]
