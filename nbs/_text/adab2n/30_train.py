@@ -30,7 +30,7 @@ penalty_from: int = 0  # >= 0: AdaB²N: first task, from 0, with the regulariser
 absent_tasks: Literal['renormalize', 'official'] = 'renormalize'  # AdaB²N: their weight
 log_concentration: float = 0.0  # >= -30, <= 30: AdaB²N: ψ at the start
 recalibrate: bool = False  # test with running statistics computed anew on the buffer
-groups: Literal[1, 2, 4, 8, 16, 32, 64] = 8  # gn, cn-separate: groups of channels, a divisor of every layer's
+groups: Literal[1, 2, 4, 8, 16, 32, 64] = 8  # gn, cn-separate: groups of channels
 backbone: str = 'small'  # in adab2n.nets.NETS: network
 lr: float = 0.03  # > 0: learning rate of plain SGD
 milestones: list[int] = []  # >= 0: epochs of a task, from 0, at which lr decays

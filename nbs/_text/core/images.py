@@ -15,7 +15,7 @@
 
 # %%
 #| export
-import hashlib, io
+import hashlib, importlib.util, io
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import lru_cache, partial
@@ -144,13 +144,20 @@ def _sums(images, state):
 
 # %%
 #| exports
+def _scanned():
+    "The table of digits that comes with scikit-learn: 64 numbers and the digit, a row each."
+    # read from its file, since importing scikit-learn takes longer than a small training
+    package = importlib.util.find_spec('sklearn')
+    if package is None: need('sklearn', 'run')
+    return np.loadtxt(Path(package.origin).parent/'datasets/data/digits.csv.gz', delimiter=',')
+
 def digits(
     images,     # the set
     split: str, # train or test
 )->dict[str, np.ndarray]:
     "The optical digits, 70/30 in each class by `default_rng(0)`. Source: ours."
-    bunch, rng = need('sklearn.datasets', 'run').load_digits(), np.random.default_rng(0)
-    x, y = bunch.images.astype(np.uint8)[..., None], bunch.target.astype(np.uint8)
+    table, rng = _scanned().astype(np.uint8), np.random.default_rng(0)
+    x, y = table[:, :64].reshape(-1, 8, 8, 1), table[:, 64]
     shuffled = [rng.permutation(np.flatnonzero(y == c)) for c in range(10)]
     cut = lambda i: i[:int(.7*len(i))] if split == 'train' else i[int(.7*len(i)):]
     picked = np.concatenate([cut(i) for i in shuffled])

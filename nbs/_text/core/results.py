@@ -20,7 +20,7 @@ from functools import cache
 
 import numpy as np
 
-from papers_nb import runs
+from papers_nb import parameters, runs
 from papers_nb.core.stats import Interval, interval, paired
 from papers_nb.errors import UserError, need
 
@@ -45,7 +45,7 @@ from papers_nb.core.checks import raises
 
 # %%
 #| exports
-VARYING = ('seed', *runs.OPERATIONAL)  # parameters that make no new setting
+VARYING = ('seed', *parameters.OPERATIONAL)  # parameters that make no new setting
 
 class Setting(dict):
     "Seed → record of the finished runs of one setting; knows what command makes them."
@@ -84,7 +84,7 @@ def select(
 def _kept(notebook, changed):
     "Parameters and seed → committed record, as of a file that changed then."
     found = runs.records(notebook.split('/')[0], here=False)
-    return {_key(r['parameters'], runs.OPERATIONAL): r
+    return {_key(r['parameters'], parameters.OPERATIONAL): r
             for r in found if r['notebook'] == notebook and r['status'] == 'done'}
 
 def rows(
@@ -110,7 +110,7 @@ def rows(
         key = tuple(p[k] for k in names if k not in where)
         point = {k: p[k] for k in names}
         setting = found.setdefault(key, Setting({}, notebook, grid, point))
-        if (record := kept.get(_key(p, runs.OPERATIONAL))):
+        if (record := kept.get(_key(p, parameters.OPERATIONAL))):
             setting[p['seed']] = record
     return {k[0] if len(k) == 1 else k: v for k, v in found.items()}
 
