@@ -42,7 +42,7 @@ from papers_nb.core.checks import raises
 #
 # ## What a piece of code says
 #
-# Comments and layout are gone once a source is a tree. This takes away the rest of what changes no number: docstrings, annotations, and imports, since it is what an import finds that counts.
+# Comments and layout are gone once a source is a tree. This takes away the rest of what changes no number: docstrings, annotations, the names of variables inside a function, and imports, since it is what an import finds that counts.
 
 # %%
 #| export
@@ -50,13 +50,19 @@ _KEYWORDS = ('fetch', 'card', 'checksum') # of an entry: where data comes from a
 _IMPORTS = (ast.Import, ast.ImportFrom)
 _FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
 
+def _named(nodes):
+    "The names that nodes bind or hold by a text of theirs: definitions, arguments, patterns, declarations."
+    kinds = (*_FUNCTIONS, ast.ClassDef, ast.MatchAs, ast.MatchStar, ast.ExceptHandler)
+    found = {n.name for n in nodes if isinstance(n, kinds)}
+    found |= {n.arg for n in nodes if isinstance(n, ast.arg)}
+    found |= {n.rest for n in nodes if isinstance(n, ast.MatchMapping)}
+    return found | {name for n in nodes if isinstance(n, (ast.Global, ast.Nonlocal)) for name in n.names}
+
 def _stored(node):
     "The names that a node binds: assigned, defined, arguments."
-    found = {n.id for n in ast.walk(node) if isinstance(n, ast.Name) and not isinstance(n.ctx, ast.Load)}
-    found |= {n.name for n in ast.walk(node) if isinstance(n, (*_FUNCTIONS, ast.ClassDef))}
-    found |= {n.arg for n in ast.walk(node) if isinstance(n, ast.arg)}
-    patterns = (ast.MatchAs, ast.MatchStar, ast.ExceptHandler)
-    return found | {n.name for n in ast.walk(node) if isinstance(n, patterns) and n.name}
+    nodes = list(ast.walk(node))
+    names = {n.id for n in nodes if isinstance(n, ast.Name) and not isinstance(n.ctx, ast.Load)}
+    return names | _named(nodes) - {None}
 
 class _Bare(ast.NodeTransformer):
     "Takes from a tree what changes no number, and the arms of a `match` that do not fit `choices`."
@@ -133,12 +139,26 @@ def _fits(case, value):
         case ast.MatchAs(pattern=None): return True
     raise ValueError
 
-def _tree(node):
-    "A syntax tree as nested lists, the same in every version of Python."
-    if isinstance(node, list): return [_tree(n) for n in node]
+def _tree(node, read=(), names=None):
+    "A syntax tree as nested lists, the same in every version of Python; local variables by number."
+    if isinstance(node, list): return [_tree(n, read, names) for n in node]
     if not isinstance(node, ast.AST): return ascii(node)
+    if names is None and isinstance(node, _FUNCTIONS): names = _numbers(node, read)
+    if isinstance(node, ast.Name) and names and node.id in names: return ['Name', names[node.id]]
     fields = [(k, v) for k, v in ast.iter_fields(node) if k not in ('ctx', 'kind')]
-    return [type(node).__name__, *([k, _tree(v)] for k, v in fields if v is not None and v != [])]
+    said = [(k, v) for k, v in fields if v is not None and v != []]
+    return [type(node).__name__, *([k, _tree(v, read, names)] for k, v in said)]
+
+_LOOK = {'locals', 'vars', 'eval', 'exec', 'dir'} # these see what a variable is called
+
+def _numbers(function, read):
+    "A number for each name that is nothing but a variable in a function; `read` are its global names."
+    nodes = list(ast.walk(function))
+    if any(isinstance(n, ast.Name) and n.id in _LOOK for n in nodes): return {}
+    fields = [_stored(n) for n in nodes if isinstance(n, ast.ClassDef)]
+    taken = _named(nodes).union(read, *fields)
+    stored = (n.id for n in nodes if isinstance(n, ast.Name) and isinstance(n.ctx, ast.Store))
+    return {name: i for i, name in enumerate(dict.fromkeys(n for n in stored if n not in taken))}
 
 def _digest(*parts):
     "16 hex digits for anything that JSON can hold."
@@ -151,8 +171,12 @@ def says(source): return _tree(_Bare().visit(ast.parse(source)))
 says('''
 def rate(step: int)->float: # falls with the steps
     "The learning rate."
-    return .1/step
-''') == says('def rate(step): return .1 / step')
+    now = .1/step
+    return now
+''') == says('''
+def rate(step):
+    lr = .1 / step
+    return lr''')
 
 # %% [markdown]
 # A default does count:
@@ -236,7 +260,7 @@ class Definition:
     @cached_property
     def bare(self)->str: # 16 hex digits
         "What it says."
-        return _digest(_tree(self.node))
+        return _digest(_tree(self.node, self.reads))
 
     @cached_property
     def code(self)->CodeType:
@@ -258,12 +282,17 @@ class Definition:
         return {base.id for t in targets + calls if isinstance(base := _base(t), ast.Name)} - self.binds
 
     @cached_property
+    def reads(self)->set[str]:
+        "The global names that it reads."
+        return _loaded(self.code)
+
+    @cached_property
     def uses(self)->dict[str, set[_Use]]: # global name → its uses
         "What it names, outside itself."
-        names, found = _loaded(self.code), defaultdict(set)
+        found = defaultdict(set)
         parents = {child: node for node in ast.walk(self.node) for child in ast.iter_child_nodes(node)}
         for n in ast.walk(self.node):
-            if isinstance(n, ast.Name) and n.id in names: found[n.id].add(_use(n, parents))
+            if isinstance(n, ast.Name) and n.id in self.reads: found[n.id].add(_use(n, parents))
         return dict(found)
 
     @cached_property
@@ -378,8 +407,8 @@ _source = cache(Source)
 # %%
 #| export
 PACKAGE = Path(papers_nb.__file__).parent
-SHOWN = ('runs', 'errors', 'core.files', 'core.plots', 'core.stats', 'core.records',
-         'core.results', 'core.checks', 'core.bench')
+SHOWN = ('runs', 'parameters', 'engine', 'grid', 'replay', 'cli', 'errors', 'core.files', 'core.records',
+         'core.plots', 'core.stats', 'core.results', 'core.checks', 'core.bench')
 _UNREAD = 'that can be read, so a run of it could not be told from another'
 
 class _Scope(NamedTuple):
