@@ -28,20 +28,10 @@ from papers_nb.core.records import (
     root,
 )
 from papers_nb.errors import Held, UserError, need, on_signals
-from papers_nb.parameters import (
-    NOTEBOOKS,
-    OPERATIONAL,
-    asked,
-    check,
-    notebook,
-    notebooks,
-    papers,
-    parameters,
-    presets,
-)
+from papers_nb.parameters import NOTEBOOKS, asked, check, notebook, notebooks, papers, parameters, presets
 
 __all__ = ["NOTEBOOKS", "Finished", "Run", "ask", "asked", "check", "checksum", "find", "identity", "kept"]
-__all__ += ["OPERATIONAL", "notebook", "notebooks", "open", "papers", "parameters", "presets"]
+__all__ += ["notebook", "notebooks", "open", "papers", "parameters", "presets"]
 __all__ += ["read_record", "records", "root"]
 
 LOCK_WAIT = 30.0  # seconds that a second process waits for a run folder
