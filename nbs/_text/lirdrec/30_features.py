@@ -506,7 +506,8 @@ words = sum(len(c.split()) for c in rows.captions)/len(items)
 metrics = {
     'items': (len(items), 'items'), 'numbers': (numbers, '1'),
     'words': (words, 'words an item'), 'texts_cut': (cut, 'items')}
-record = run.finish(metrics, selection='nothing was chosen')
+made = ('text_feat.npy', 'captions.json', 'about.json')
+record = run.finish(metrics, selection='nothing was chosen', artifacts=made)
 about
 
 # %%
