@@ -46,10 +46,11 @@ fig, ax = plt.subplots(figsize=(6.4, 3.4))
 colors = {name: COLORS[c] for name, c in zip(NAMES.values(), ('orange', 'sky', 'blue'))}
 sns.lineplot(seeds, x='setting', y='class_il', units='seed', estimator=None, color='#bbbbbb', lw=.8, zorder=1)
 sns.stripplot(seeds, x='setting', y='class_il', hue='setting', palette=colors, jitter=False, size=4)
+seen = len(ax.lines)
 sns.pointplot(
     seeds, x='setting', y='class_il', hue='setting', palette=colors, errorbar=student, capsize=.06,
-    linestyle='none', markersize=7)
-for made in ax.lines[-12:]: # beside the seeds, not on them
+    linestyle='none', markersize=7, lw=1.6)
+for made in ax.lines[seen:]: # the mean stands beside the seeds, not on them
     made.set_xdata(made.get_xdata() + .12)
 ax.set(xlabel='', ylabel='Class-IL accuracy [%]', xlim=(-.4, 2.5));
 

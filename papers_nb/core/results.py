@@ -112,7 +112,7 @@ def _cell(content):
     "The text of a cell, in which a bar is no end; a bar in code stays, as in Markdown."
     def kept(part):
         "One piece of text, maths or code."
-        by = {'$': r'\\vert ', '`': '|'}.get(part[:1], r'\\|')
+        by = {'$': r'\\vert{}', '`': '|'}.get(part[:1], r'\\|')
         return re.sub(r'(?<!\\)\|', by, part)
     return ''.join(map(kept, re.split(r'(\$[^$]+\$|`[^`]+`)', str(content))))
 

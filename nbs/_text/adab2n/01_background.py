@@ -74,7 +74,9 @@ round(seen[9], 2), round(seen[-1], 2)
 #| classes: figcard
 fig, ax = plt.subplots(figsize=(6.4, 2.6))
 ax.plot(seen, color=COLORS['blue'])
-for mean, name in ((4, 'task 1'), (10, 'task 2')): ax.axhline(mean, color=COLORS['grey'], lw=.8); ax.text(39.5, mean, name, va='bottom', ha='right')
+for mean, name in ((4, 'task 1'), (10, 'task 2')):
+    ax.axhline(mean, color=COLORS['grey'], lw=.8)
+    ax.text(39.5, mean, name, va='bottom', ha='right')
 ax.axvline(9.5, color=COLORS['grey'], lw=.8)
 ax.set(xlabel='batch', ylabel='running mean', ylim=(3, 11));
 

@@ -16,40 +16,29 @@
 
 # %%
 #| hide
-import platform, time
-import numpy as np, torch, matplotlib.pyplot as plt
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
 from IPython.display import Markdown
 from torch import nn
 from papers_nb.adab2n.hosts import forward
 from papers_nb.adab2n.layer import AdaB2N, batch_tasks, end_task
 from papers_nb.adab2n.nets import norm_layer, resnet18
+from papers_nb.core.bench import agree, machine, ratio, turns
 from papers_nb.core.plots import COLORS, theme
+from papers_nb.core.results import table
 
 
 # %% [markdown]
 # ## How it is measured
 #
-# All candidates do the same work in turn, again and again, so that a busy moment of the machine hits all of them. What is reported is the median of the ratios within a turn, with the middle half of them in brackets. One thread, 32-bit floats, a training step is forward and backward, the regulariser included.
+# [All candidates in turn](../core/bench.ipynb): what is reported is the median of the ratios within a turn, with the middle half of them in brackets. One thread, 32-bit floats, a training step is forward and backward, the regulariser included.
 
 # %%
-def turns(candidates, repeats=100, warm=20):
-    "Seconds of every candidate in every turn, (repeats,) each."
-    found = {name: [] for name in candidates}
-    for _ in range(repeats + warm):
-        for name, f in candidates.items():
-            start = time.perf_counter()
-            f()
-            found[name].append(time.perf_counter() - start)
-    return {name: np.array(v[warm:]) for name, v in found.items()}
-
-def ratio(a, b):
-    "Median of the ratios within a turn, and their middle half."
-    low, mid, high = np.percentile(a/b, (25, 50, 75))
-    return f'{mid:.2f} ({low:.2f} to {high:.2f})'
-
 torch.set_num_threads(1)
 theme()
-Markdown(f'{platform.processor() or platform.machine()}, one thread, torch {torch.__version__}; 100 turns after 20 that do not count, 25 after 3 for the large batch.')
+Markdown(f'{machine()}; 100 turns after 20 that do not count, '
+         '25 after 3 for the large batch.')
 
 # %% [markdown]
 # ## One layer
@@ -57,26 +46,39 @@ Markdown(f'{platform.processor() or platform.machine()}, one thread, torch {torc
 # The five shapes are those of ResNet-18 on 32×32 images with ten or twenty samples, and one large batch. The candidates first have to give the same: the layer as batch norm in the first task, the fused layer as its reference in the third.
 
 # %%
-SHAPES = [(10, 64, 32, 32), (20, 64, 32, 32), (20, 128, 16, 16), (20, 512, 4, 4), (128, 64, 32, 32)]
+SHAPES = [
+    (10, 64, 32, 32), (20, 64, 32, 32), (20, 128, 16, 16), (20, 512, 4, 4),
+    (128, 64, 32, 32)]
 
 def layer(channels, done=2, **kw):
     "A layer that has seen tasks end."
     made = AdaB2N(channels, tasks=5, **kw)
-    for _ in range(done): end_task(made)
+    for _ in range(done):
+        end_task(made)
     return made
 
 def step(norm, x, up, ids=None):
     "Forward and backward of one norm; the gradient by its input."
     x.grad = None
-    with batch_tasks(norm, ids if ids is not None else torch.zeros(len(x), dtype=torch.int64)) as gaps: y = norm(x)
+    ids = torch.zeros(len(x), dtype=torch.int64) if ids is None else ids
+    with batch_tasks(norm, ids) as gaps:
+        y = norm(x)
     loss = (y*up).sum()
     (loss + .1*gaps[0] if gaps else loss).backward()
     return y.detach(), x.grad
 
 torch.manual_seed(0)
-x, up, ids = torch.randn(20, 8, 6, 6, requires_grad=True), torch.randn(20, 8, 6, 6), torch.arange(20) % 3
-pairs = [(step(nn.BatchNorm2d(8), x, up), step(layer(8, 0), x, up)), (step(layer(8), x, up, ids), step(layer(8, fused=False), x, up, ids))]
-{'as batch norm': (pairs[0][0][0] - pairs[0][1][0]).abs().max().item() < 1e-5, 'as the reference': max((a - b).abs().max().item() for a, b in zip(*pairs[1])) < 1e-5}
+x, up = torch.randn(20, 8, 6, 6, requires_grad=True), torch.randn(20, 8, 6, 6)
+ids = torch.arange(20) % 3
+first = {'batch norm': nn.BatchNorm2d(8), 'layer in its first task': layer(8, 0)}
+third = {'fused': layer(8), 'reference': layer(8, fused=False)}
+def steps_of(norms, *ids):
+    "A step of each norm on the same input."
+    return {name: lambda norm=norm: step(norm, x, up, *ids)
+            for name, norm in norms.items()}
+
+{'as batch norm': agree(steps_of(first), 1e-4),
+ 'as the reference': agree(steps_of(third, ids), 1e-4)}
 
 
 # %% [markdown]
@@ -90,36 +92,58 @@ def floor(x, up):
 
 def inputs(shape):
     "An input, a gradient by the output, and task ids of three tasks."
-    return torch.randn(shape, requires_grad=True), torch.randn(shape), torch.arange(shape[0]) % 3
+    tasks = torch.arange(shape[0]) % 3
+    return torch.randn(shape, requires_grad=True), torch.randn(shape), tasks
 
 def eager(shape):
     "The candidates for one shape."
     x, up, ids = inputs(shape)
-    bn, fused, plain = nn.BatchNorm2d(shape[1]), layer(shape[1]), layer(shape[1], fused=False)
-    return {'floor': lambda: floor(x, up), 'bn': lambda: step(bn, x, up), 'fused': lambda: step(fused, x, up, ids), 'plain': lambda: step(plain, x, up, ids)}
+    bn = nn.BatchNorm2d(shape[1])
+    fused, plain = layer(shape[1]), layer(shape[1], fused=False)
+    return {
+        'floor': lambda: floor(x, up),
+        'bn': lambda: step(bn, x, up),
+        'fused': lambda: step(fused, x, up, ids),
+        'plain': lambda: step(plain, x, up, ids)}
 
-def often(shape): return (100, 20) if shape[0] < 100 else (25, 3)
+def often(shape):
+    "Turns that count, and those before them."
+    return (100, 20) if shape[0] < 100 else (25, 3)
 
 times = {shape: turns(eager(shape), *often(shape)) for shape in SHAPES}
 
 # %%
 #| label: tbl-layer
 #| tbl-cap: "Forward and backward of one layer, eager."
-rows = [f'| {s} | {1e3*np.median(t["bn"]):.2f} ms | {ratio(t["floor"], t["bn"])} | **{ratio(t["fused"], t["bn"])}** | {ratio(t["plain"], t["bn"])} | {ratio(t["plain"], t["fused"])} |' for s, t in times.items()]
-Markdown('\n'.join(['| shape | batch norm | floor : batch norm | fused : batch norm | reference : batch norm | reference : fused |', '|---|---|---|---|---|---|', *rows]))
+#| code-fold: true
+def milliseconds(t, digits):
+    "Median time of batch norm."
+    return f'{1e3*np.median(t["bn"]):.{digits}f} ms'
+
+lines = [
+    [shape, milliseconds(t, 2), ratio(t['floor'], t['bn']), f'**{ratio(t["fused"], t["bn"])}**',
+     ratio(t['plain'], t['bn']), ratio(t['plain'], t['fused'])]
+    for shape, t in times.items()]
+Markdown(table(lines, [
+    'shape', 'batch norm', 'floor : batch norm', 'fused : batch norm',
+    'reference : batch norm', 'reference : fused']))
 
 # %%
 #| label: fig-layer
 #| fig-cap: "Time of a training step of one layer in units of torch's batch norm; bars span the middle half of the turns."
 #| fig-alt: "At the large maps the fused layer costs about as much as torch's batch norm, at the smallest one less than twice as much; the plain reference costs several times as much."
 #| classes: figcard
+#| code-fold: true
+named = {'fused': ('AdaB²N, fused', 'blue'), 'plain': ('AdaB²N, reference', 'orange')}
 fig, ax = plt.subplots()
-for i, (name, color) in enumerate((('fused', 'blue'), ('plain', 'orange'))):
-    q = np.array([np.percentile(t[name]/t['bn'], (25, 50, 75)) for t in times.values()])
-    ax.bar(np.arange(5) + .38*i - .19, q[:, 1], .36, color=COLORS[color], label={'fused': 'AdaB²N, fused', 'plain': 'AdaB²N, reference'}[name])
-    ax.errorbar(np.arange(5) + .38*i - .19, q[:, 1], [q[:, 1] - q[:, 0], q[:, 2] - q[:, 1]], fmt='none', color='black', capsize=2, lw=.8)
+for i, (name, (label, color)) in enumerate(named.items()):
+    low, mid, high = np.transpose([np.percentile(t[name]/t['bn'], (25, 50, 75)) for t in times.values()])
+    where = np.arange(len(SHAPES)) + .38*i - .19
+    ax.bar(where, mid, .36, color=COLORS[color], label=label)
+    ax.errorbar(where, mid, [mid - low, high - mid], fmt='none', color='black', capsize=2, lw=.8)
 ax.axhline(1, color=COLORS['grey'], lw=1)
-ax.set(xticks=range(5), xticklabels=['×'.join(map(str, s)) for s in SHAPES], ylabel='time : batch norm', xlabel='shape (N×C×H×W)')
+ax.set(xticks=range(len(SHAPES)), xticklabels=['×'.join(map(str, s)) for s in SHAPES],
+       ylabel='time : batch norm', xlabel='shape (N×C×H×W)')
 ax.tick_params(axis='x', labelsize=8)
 ax.legend();
 
@@ -132,10 +156,14 @@ ax.legend();
 #| tbl-cap: "Forward in eval mode, without gradient."
 def in_eval(shape):
     "Forward of both norms in eval mode."
-    x, bn, ours = torch.randn(shape), nn.BatchNorm2d(shape[1]).eval(), layer(shape[1]).eval()
+    x = torch.randn(shape)
+    bn, ours = nn.BatchNorm2d(shape[1]).eval(), layer(shape[1]).eval()
     return {'bn': lambda: bn(x), 'ours': lambda: ours(x)}
-with torch.no_grad(): evals = {shape: turns(in_eval(shape)) for shape in SHAPES}
-Markdown('\n'.join(['| shape | batch norm | AdaB²N : batch norm |', '|---|---|---|', *[f'| {s} | {1e3*np.median(t["bn"]):.3f} ms | {ratio(t["ours"], t["bn"])} |' for s, t in evals.items()]]))
+
+with torch.no_grad():
+    evals = {shape: turns(in_eval(shape), *often((0,))) for shape in SHAPES}
+lines = [[s, milliseconds(t, 3), ratio(t['ours'], t['bn'])] for s, t in evals.items()]
+Markdown(table(lines, ['shape', 'batch norm', 'AdaB²N : batch norm']))
 
 
 # %% [markdown]
@@ -150,23 +178,33 @@ def compiled_step(norm, x, up, ids):
     def run():
         "One step."
         x.grad = None
-        with batch_tasks(norm, ids) as gaps: y = faster(x)
+        with batch_tasks(norm, ids) as gaps:
+            y = faster(x)
         loss = (y*up).sum()
         (loss + .1*gaps[0] if gaps else loss).backward()
     return run
 
 def by_compiler(shape):
     "The candidates for one shape, compiled."
-    given = inputs(shape)
-    return {name: compiled_step(norm, *given) for name, norm in {'bn': nn.BatchNorm2d(shape[1]), 'fused': layer(shape[1]), 'plain': layer(shape[1], fused=False)}.items()}
+    given, channels = inputs(shape), shape[1]
+    norms = {
+        'bn': nn.BatchNorm2d(channels),
+        'fused': layer(channels),
+        'plain': layer(channels, fused=False)}
+    return {name: compiled_step(norm, *given) for name, norm in norms.items()}
 
 compiled = {shape: turns(by_compiler(shape), *often(shape)) for shape in SHAPES}
 
 # %%
 #| label: tbl-compiled
 #| tbl-cap: "Forward and backward of one layer, compiled."
-Markdown('\n'.join(['| shape | batch norm | fused : batch norm | reference : batch norm | reference : fused |', '|---|---|---|---|---|',
-    *[f'| {s} | {1e3*np.median(t["bn"]):.2f} ms | {ratio(t["fused"], t["bn"])} | {ratio(t["plain"], t["bn"])} | {ratio(t["plain"], t["fused"])} |' for s, t in compiled.items()]]))
+#| code-fold: true
+shown = ('fused', 'bn'), ('plain', 'bn'), ('plain', 'fused')
+lines = [
+    [shape, milliseconds(t, 2), *(ratio(t[a], t[b]) for a, b in shown)]
+    for shape, t in compiled.items()]
+Markdown(table(lines, [
+    'shape', 'batch norm', 'fused : batch norm', 'reference : batch norm', 'reference : fused']))
 
 
 # %% [markdown]
@@ -181,7 +219,8 @@ def whole_step(name, joint, **kw):
     net = resnet18(3, 10, norm_layer(name, 5, **kw))
     end_task(net)
     opt = torch.optim.SGD(net.parameters(), .01)
-    new, old, tasks = torch.randn(10, 3, 32, 32), torch.randn(10, 3, 32, 32), [torch.ones(10).long(), torch.zeros(10).long()]
+    new, old = torch.randn(10, 3, 32, 32), torch.randn(10, 3, 32, 32)
+    tasks = [torch.ones(10).long(), torch.zeros(10).long()]
     def run():
         "One step."
         logits, gap = forward(net, [new, old], tasks, joint)
@@ -190,13 +229,18 @@ def whole_step(name, joint, **kw):
         opt.step()
     return run
 
-steps = turns({'separate': whole_step('bn-separate', False), 'joint': whole_step('bn-joint', True), 'fused': whole_step('adab2n', True), 'plain': whole_step('adab2n', True, fused=False)}, repeats=20, warm=2)
+steps = turns({
+    'batch norm, two forwards': whole_step('bn-separate', False),
+    'batch norm, one forward': whole_step('bn-joint', True),
+    'AdaB²N, fused, one forward': whole_step('adab2n', True),
+    'AdaB²N, reference, one forward': whole_step('adab2n', True, fused=False)})
 
 # %%
 #| label: tbl-step
 #| tbl-cap: "A whole training step of ResNet-18."
-names = {'separate': 'batch norm, two forwards', 'joint': 'batch norm, one forward', 'fused': 'AdaB²N, fused, one forward', 'plain': 'AdaB²N, reference, one forward'}
-Markdown('\n'.join(['| norm | seconds | in units of batch norm, one forward |', '|---|---|---|', *[f'| {names[k]} | {np.median(t):.3f} | {ratio(t, steps["joint"])} |' for k, t in steps.items()]]))
+base = steps['batch norm, one forward']
+lines = [[name, f'{np.median(t):.3f}', ratio(t, base)] for name, t in steps.items()]
+Markdown(table(lines, ['norm', 'seconds', 'in units of batch norm, one forward']))
 
 
 # %% [markdown]
@@ -204,17 +248,28 @@ Markdown('\n'.join(['| norm | seconds | in units of batch norm, one forward |', 
 
 # %%
 #| code-fold: true
-def mid(a, b): return np.median(a/b)
-large = [s for s in SHAPES if s != (20, 512, 4, 4)]
-goals = {'fused ≤ 1.3 × batch norm at the large maps': max(mid(times[s]['fused'], times[s]['bn']) for s in large) <= 1.3,
-         'fused ≤ 1.9 × batch norm at 20×512×4×4': mid(times[(20, 512, 4, 4)]['fused'], times[(20, 512, 4, 4)]['bn']) <= 1.9,
-         'eval within 5 % of batch norm at the large maps': max(mid(evals[s]['ours'], evals[s]['bn']) for s in large) <= 1.05,
-         'fused at least 1.3 × faster than the reference, eager': min(mid(t['plain'], t['fused']) for t in times.values()) >= 1.3,
-         'the same, compiled': min(mid(t['plain'], t['fused']) for t in compiled.values()) >= 1.3}
-Markdown('\n'.join(['| goal | reached |', '|---|---|', *[f'| {k} | {"yes" if v else "no"} |' for k, v in goals.items()]]))
+def mid(t, a, b):
+    "Median ratio."
+    return np.median(t[a]/t[b])
+
+SMALL = (20, 512, 4, 4)
+large = [shape for shape in SHAPES if shape != SMALL]
+goals = {
+    'fused ≤ 1.3 × batch norm at the large maps': max(mid(times[s], 'fused', 'bn') for s in large) <= 1.3,
+    'fused ≤ 1.9 × batch norm at 20×512×4×4': mid(times[SMALL], 'fused', 'bn') <= 1.9,
+    'eval within 5 % of batch norm at the large maps':
+        max(mid(evals[s], 'ours', 'bn') for s in large) <= 1.05,
+    'fused at least 1.3 × faster than the reference, eager':
+        min(mid(t, 'plain', 'fused') for t in times.values()) >= 1.3,
+    'the same, compiled': min(mid(t, 'plain', 'fused') for t in compiled.values()) >= 1.3}
+Markdown(table([[goal, 'yes' if reached else 'no'] for goal, reached in goals.items()], ['goal', 'reached']))
 
 # %%
 #| echo: false
-eager, fast = ([mid(t['plain'], t['fused']) for t in found.values()] for found in (times, compiled))
-Markdown(f'Eager, the reference takes {min(eager):.1f} to {max(eager):.1f} times as long as the fused layer; compiled, {min(fast):.2f} to {max(fast):.2f} times, since the compiler fuses the reference by itself. '
-         'The fused layer is the default because of the first: it is what makes the layer cost about what a batch norm costs. With a compiler either will do. On a GPU none of this was measured.')
+ratios, fast = ([mid(t, 'plain', 'fused') for t in found.values()] for found in (times, compiled))
+Markdown(
+    f'Eager, the reference takes {min(ratios):.1f} to {max(ratios):.1f} times as long as the fused layer; '
+    f'compiled, {min(fast):.2f} to {max(fast):.2f} times, since the compiler fuses the reference by itself. '
+    'The fused layer is the default because of the first: '
+    'it is what makes the layer cost about what a batch norm costs. '
+    'With a compiler either will do. On a GPU none of this was measured.')

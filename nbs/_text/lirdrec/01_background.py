@@ -54,7 +54,8 @@ top_k(scores, 2)
 
 # %%
 score = users @ items.T
-{(u, i, j): round(-logsigmoid(score[u, i] - score[u, j]).item(), 3) for u, i, j in ((0, 0, 2), (0, 2, 0))}
+{(u, i, j): round(-logsigmoid(score[u, i] - score[u, j]).item(), 3)
+ for u, i, j in ((0, 0, 2), (0, 2, 0))}
 
 # %% [markdown]
 # The *other* is drawn at random from what the user did not take: a **negative**.
@@ -82,7 +83,8 @@ graph(users, items)[1]
 # Some pairs are set aside before training. **Recall at k**: which part of them is in the first k of the list. **NDCG at k**: the same, but a hit at the top counts more. One user with two items set aside, of which the list has one, in second place:
 
 # %%
-{k: round(v, 3) for k, v in measures(torch.tensor([[False, True, False]]), torch.tensor([2]), (3,)).items()}
+found = measures(torch.tensor([[False, True, False]]), torch.tensor([2]), (3,))
+{k: round(v, 3) for k, v in found.items()}
 
 # %% [markdown]
 # ## Words

@@ -16,10 +16,13 @@
 
 # %%
 #| hide
-import platform, time
-import numpy as np, torch, matplotlib.pyplot as plt
+import matplotlib.pyplot as plt
+import numpy as np
+import torch
 from IPython.display import Markdown
+from papers_nb.core.bench import agree, machine, spread, turns
 from papers_nb.core.plots import COLORS, theme
+from papers_nb.core.results import table
 from papers_nb.lirdrec.data import TRAIN, VALID, Interactions
 from papers_nb.lirdrec.graph import nearest
 from papers_nb.lirdrec.lirdrec import LIRDRecNet
@@ -35,7 +38,8 @@ from papers_nb.lirdrec.transform import transform
 
 # %%
 def shop(seed=0, users=19_445, items=7_050, pairs=118_551, later=20_000):
-    "Interactions of that size; every user has a training pair, and the popularity of items falls as one over the rank."
+    """Interactions of that size; every user has a training pair, and the popularity of
+    items falls as one over the rank."""
     rng = np.random.default_rng(seed)
     odds = 1/np.arange(1, items + 1)
     user = np.r_[np.arange(users), rng.integers(0, users, 2*(pairs + later))]
@@ -43,38 +47,23 @@ def shop(seed=0, users=19_445, items=7_050, pairs=118_551, later=20_000):
     _, first = np.unique(user*items + item, return_index=True)
     first = np.sort(first)[:pairs + later]
     part = np.r_[np.full(pairs, TRAIN), np.full(later, VALID)]
-    features = {'image': rng.standard_normal((items, 4096), dtype=np.float32), 'text': rng.standard_normal((items, 384), dtype=np.float32)}
-    return Interactions('size of Baby', user[first], item[first], part, features, users, items)
+    features = {
+        'image': rng.standard_normal((items, 4096), dtype=np.float32),
+        'text': rng.standard_normal((items, 384), dtype=np.float32)}
+    name, user, item = 'size of Baby', user[first], item[first]
+    return Interactions(name, user, item, part, features, users, items)
 
 torch.set_num_threads(1)
 theme()
 data = shop()
-Markdown(f'{data.users:,} users, {data.items:,} items, {(data.part == TRAIN).sum():,} training pairs. {platform.processor() or platform.machine()}, one thread, torch {torch.__version__}; medians over turns, with their middle half in brackets.')
+Markdown(f'{data.users:,} users, {data.items:,} items, '
+         f'{(data.part == TRAIN).sum():,} training pairs. {machine()}; '
+         'medians over turns, with their middle half in brackets.')
 
 
 # %% [markdown]
-# ## How it is measured
+# [All candidates do their work in turn](../core/bench.ipynb), again and again, so that a busy moment of the machine hits all of them.
 #
-# All candidates do their work in turn, again and again, so that a busy moment of the machine hits all of them.
-
-# %%
-def turns(candidates, repeats=15, warm=2):
-    "Seconds of every candidate in every turn, (repeats,) each."
-    found = {name: [] for name in candidates}
-    for _ in range(repeats + warm):
-        for name, f in candidates.items():
-            start = time.perf_counter()
-            f()
-            found[name].append(time.perf_counter() - start)
-    return {name: np.array(v[warm:]) for name, v in found.items()}
-
-def spread(a, digits=2):
-    "Median and middle half."
-    low, mid, high = np.percentile(a, (25, 50, 75))
-    return f'{mid:.{digits}f} ({low:.{digits}f} to {high:.{digits}f})'
-
-
-# %% [markdown]
 # ## A training step
 #
 # The floor is four products of the features with weights, two forward and two backward: each of the two encoders of a modality and the shared one sees its features once in each direction. The same step is timed with features reduced to their 256 strongest directions before the encoders (`pca=256`), whose cost in accuracy was measured [on a small set only](41_tables.ipynb), and by a graph that is one large matrix in coordinates instead of two in compressed rows.
@@ -85,7 +74,8 @@ negatives = Negatives(user, item)
 
 def trainer(net):
     "One training step of a network, negatives included."
-    opt, draws = torch.optim.Adam(net.parameters(), 1e-4), torch.Generator().manual_seed(0)
+    opt = torch.optim.Adam(net.parameters(), 1e-4)
+    draws = torch.Generator().manual_seed(0)
     net.start_epoch(1)
     def step():
         rows = torch.randint(len(user), (2048,), generator=draws)
@@ -97,11 +87,13 @@ def trainer(net):
     return step
 
 class Coordinates:
-    "The graph as one matrix over users and items together, as the official code has it."
+    "The graph as one matrix over users and items, as the official code has it."
     def __init__(self, graph):
         r, (n, m) = graph.r.to_sparse_coo(), graph.shape
         rows, columns = r.indices()
-        self.a = torch.sparse_coo_tensor(torch.stack([torch.cat([rows, columns + n]), torch.cat([columns + n, rows])]), r.values().repeat(2), (n + m, n + m)).coalesce()
+        both = torch.cat([rows, columns + n]), torch.cat([columns + n, rows])
+        values, size = r.values().repeat(2), (n + m, n + m)
+        self.a = torch.sparse_coo_tensor(torch.stack(both), values, size).coalesce()
         self.sizes, self.layers = (n, m), graph.layers
 
     def __call__(self, u, i):
@@ -112,7 +104,8 @@ class Coordinates:
             total = total + now
         return total.split(self.sizes)
 
-x, w, g = torch.cat([torch.from_numpy(a) for a in data.features.values()], 1), torch.randn(4480, 256), torch.randn(7050, 256)
+x = torch.cat([torch.from_numpy(a) for a in data.features.values()], 1)
+w, g = torch.randn(4480, 256), torch.randn(7050, 256)
 def floor():
     "Two products forward and two backward."
     for _ in range(2):
@@ -121,30 +114,58 @@ def floor():
 
 torch.manual_seed(0)
 nets = {'LIRDRec': LIRDRecNet(data), 'pca=256': LIRDRecNet(data, pca=256)}
-u, i = torch.randn(data.users, 192, requires_grad=True), torch.randn(data.items, 192, requires_grad=True)
-coordinates = Coordinates(nets['LIRDRec'].graph)
+u = torch.randn(data.users, 192, requires_grad=True)
+i = torch.randn(data.items, 192, requires_grad=True)
+graphs = {'rows': nets['LIRDRec'].graph}
+graphs['coordinates'] = Coordinates(graphs['rows'])
 def propagate(graph):
     "Forward and backward of the graph alone."
     return lambda: sum(t.sum() for t in graph(u, i)).backward()
 
-same = [torch.allclose(a, b, atol=1e-4) for a, b in zip(nets['LIRDRec'].graph(u, i), coordinates(u, i))]
-times = turns({'floor': floor, **{n: trainer(net) for n, net in nets.items()}, 'draws': lambda: negatives.draw(user[:2048], torch.Generator().manual_seed(0)), 'rows': propagate(nets['LIRDRec'].graph), 'coordinates': propagate(coordinates)})
+def draw():
+    "The negatives of a step."
+    return negatives.draw(user[:2048], torch.Generator().manual_seed(0))
+
+outputs = {name: lambda graph=graph: graph(u, i) for name, graph in graphs.items()}
+same = agree(outputs, 1e-4)
+times = turns({
+    'floor': floor,
+    **{name: trainer(net) for name, net in nets.items()},
+    'draws': draw,
+    **{name: propagate(graph) for name, graph in graphs.items()}})
 same
 
 # %%
 #| label: tbl-step
 #| tbl-cap: "A training step and its parts."
-names = {'LIRDRec': 'a whole step', 'floor': 'the floor: four products', 'pca=256': 'a whole step with 256 directions a modality', 'draws': 'of it: 2,048 negatives', 'rows': 'of it: the graph, forward and backward, two matrices in compressed rows', 'coordinates': 'the same by one matrix in coordinates'}
-Markdown('\n'.join(['| what | seconds | of a whole step |', '|---|---|---|', *[f'| {names[n]} | {spread(times[n], 4 if n == "draws" else 3)} | {spread(times[n]/times["LIRDRec"])} |' for n in names]]))
+#| code-fold: true
+names = {
+    'LIRDRec': 'a whole step',
+    'floor': 'the floor: four products',
+    'pca=256': 'a whole step with 256 directions a modality',
+    'draws': 'of it: 2,048 negatives',
+    'rows': 'of it: the graph, forward and backward, two matrices in compressed rows',
+    'coordinates': 'the same by one matrix in coordinates'}
+whole_step = times['LIRDRec']
+lines = [[said, spread(times[n], 4 if n == 'draws' else 3), spread(times[n]/whole_step)]
+         for n, said in names.items()]
+Markdown(table(lines, ['what', 'seconds', 'of a whole step']))
 
 # %%
 #| label: fig-step
 #| fig-cap: "Median seconds of a training step, of the four products that it cannot do without as long as all features are used, and of the graph in it."
 #| fig-alt: "Most of a step is the floor of four products; reducing the features to 256 directions saves most of it; the graph takes a small part, and a little more as one matrix in coordinates."
 #| classes: figcard
+#| code-fold: true
+shown = {
+    'LIRDRec': ('a whole step', 'blue'),
+    'floor': ('the floor', 'grey'),
+    'pca=256': ('a whole step with 256 directions a modality', 'sky'),
+    'rows': ('graph, compressed rows', 'green'),
+    'coordinates': ('graph, coordinates', 'orange')}
+labels, colors = zip(*shown.values())
 fig, ax = plt.subplots(figsize=(6.4, 2.8))
-order = ['LIRDRec', 'floor', 'pca=256', 'rows', 'coordinates']
-ax.barh([names[n].split(':')[0] if n not in ('rows', 'coordinates') else {'rows': 'graph, compressed rows', 'coordinates': 'graph, coordinates'}[n] for n in order], [np.median(times[n]) for n in order], color=[COLORS[c] for c in ('blue', 'grey', 'sky', 'green', 'orange')])
+ax.barh(labels, [np.median(times[n]) for n in shown], color=[COLORS[c] for c in colors])
 ax.invert_yaxis()
 ax.set(xlabel='seconds');
 
@@ -155,23 +176,33 @@ ax.set(xlabel='seconds');
 
 # %%
 net = nets['LIRDRec'].eval()
-with torch.no_grad(): rows_u, rows_i = net()
+with torch.no_grad():
+    rows_u, rows_i = net()
+
 def plain():
     "Scores and the 50 best, ties in whatever order."
-    for part in rows_u.split(512): (part @ rows_i.T).topk(50, 1)
+    for part in rows_u.split(512):
+        (part @ rows_i.T).topk(50, 1)
+
 def whole():
     "A validation pass as the training does it."
     judge(ranked(net, data, k=50), *data.pairs(VALID), (10, 20, 50))
+
 def forward():
     "The rows of all users and items."
-    with torch.no_grad(): net()
-passes = turns({'whole': whole, 'rows': forward, 'plain': plain}, 8, 1)
+    with torch.no_grad():
+        net()
+
+passes = turns({
+    'the whole pass': whole,
+    'of it: rows of users and items': forward,
+    'scores and a plain topk alone': plain}, warm=1)
 
 # %%
 #| label: tbl-valid
 #| tbl-cap: "A validation pass with lists of 50."
-said = {'whole': 'the whole pass', 'rows': 'of it: rows of users and items', 'plain': 'scores and a plain topk alone'}
-Markdown('\n'.join(['| what | seconds |', '|---|---|', *[f'| {said[n]} | {spread(v)} |' for n, v in passes.items()]]))
+#| code-fold: true
+Markdown(table([[said, spread(t)] for said, t in passes.items()], ['what', 'seconds']))
 
 # %% [markdown]
 # ## Set-up
@@ -180,18 +211,37 @@ Markdown('\n'.join(['| what | seconds |', '|---|---|', *[f'| {said[n]} | {spread
 
 # %%
 images = torch.from_numpy(data.features['image'])
-setup = turns({'all but the graph of alike items': lambda: LIRDRecNet(data, neighbours=0), 'of it: the cosine transform of the images': lambda: transform(images), 'the graph of alike items': lambda: nearest(images)}, 3, 1)
+setup = turns({
+    'all but the graph of alike items': lambda: LIRDRecNet(data, neighbours=0),
+    'of it: the cosine transform of the images': lambda: transform(images),
+    'the graph of alike items': lambda: nearest(images)}, warm=1)
 
 # %%
 #| label: tbl-setup
 #| tbl-cap: "Set-up, seconds."
-Markdown('\n'.join(['| what | seconds |', '|---|---|', *[f'| {n} | {spread(v)} |' for n, v in setup.items()]]))
+#| code-fold: true
+Markdown(table([[said, spread(t)] for said, t in setup.items()], ['what', 'seconds']))
 
 # %%
 #| echo: false
-goals = [('a step', np.median(times['LIRDRec']), 1.), ('a validation pass', np.median(passes['whole']), 1.5), ('the set-up besides neighbours', np.median(setup['all but the graph of alike items']), .5)]
-Markdown('Goals that were set before measuring, for one core: ' + '; '.join(f'{n} in at most {g:g} s: {v:.2f} s, {"reached" if v <= g else "**not reached**"}' for n, v, g in goals)
-    + f'. The floor is {100*np.median(times["floor"]/times["LIRDRec"]):.0f} % of a step, so that no rewriting of the rest can gain more than {np.median(times["LIRDRec"]/times["floor"]):.1f} times.')
+GOALS = {
+    'a step': (whole_step, 1.),
+    'a validation pass': (passes['the whole pass'], 1.5),
+    'the set-up besides neighbours': (setup['all but the graph of alike items'], .5)}
+
+def reached(name, seconds, goal):
+    "A goal, and whether it is kept."
+    took = np.median(seconds)
+    said = 'reached' if took <= goal else '**not reached**'
+    return f'{name} in at most {goal:g} s: {took:.2f} s, {said}'
+
+share = np.median(times['floor']/whole_step)
+most = np.median(whole_step/times['floor'])
+Markdown(
+    'Goals that were set before measuring, for one core: '
+    + '; '.join(reached(name, *goal) for name, goal in GOALS.items())
+    + f'. The floor is {100*share:.0f} % of a step, so that no rewriting of the rest '
+    f'can gain more than {most:.1f} times.')
 
 # %% [markdown]
 # ## What may not be concluded

@@ -1,0 +1,220 @@
+"""Tables from records: runs by the name of a grid, comparisons, summaries, and the commands above them."""
+
+import copy
+import json
+import re
+
+import pages
+import pytest
+
+from papers_nb import cli, runs
+from papers_nb.core import results
+from papers_nb.core.stats import interval
+from papers_nb.errors import UserError
+
+
+def record(seed, status="done", code="x", norm="a", notebook="adab2n/train", **metrics):
+    """The parts of a run record that a table reads."""
+    found = {m: {"value": v, "unit": "%"} for m, v in metrics.items()}
+    return {
+        "status": status,
+        "notebook": notebook,
+        "seed": seed,
+        "code": code,
+        "cost": {"wall_s": 2.0},
+        "parameters": {"norm": norm, "seed": seed, "device": "cpu"},
+        "metrics": found,
+    }
+
+
+def cells(text):
+    """Rows of a Markdown table, header first, without the rule."""
+    lines = [line for line in text.splitlines() if line.startswith("|")]
+    split = [[c.strip() for c in re.split(r"(?<!\\)\|", line)[1:-1]] for line in lines]
+    return [row for row in split if set("".join(row)) != {"-"}]
+
+
+def asked_by_grids(paper):
+    """What every grid of a paper asks a notebook of it for, and the notebooks."""
+    keys = set()
+    for notebook in {r["notebook"] for r in runs.kept(paper)}:
+        for grid in runs.presets(paper, "grid:"):
+            try:
+                keys |= {(notebook, results._key(p, runs.OPERATIONAL)) for p in runs.asked(notebook, grid)}
+            except UserError:  # a grid of another notebook
+                continue
+    return keys
+
+
+@pytest.mark.parametrize("paper", runs.papers())
+def test_the_results_command_reads_every_shipped_record(paper, capsys):
+    assert cli.main(["results", paper]) == 0
+    shown = [row for row in cells(capsys.readouterr().out) if "seeds" not in row]
+    assert len(shown) >= len({r["notebook"] for r in runs.kept(paper)})
+
+
+def test_a_metric_that_the_first_record_lacks_is_shown_with_how_many_have_it():
+    text = results.summary([record(0, a=1.0), record(1, a=2.0, b=5.0), record(2, a=3.0, b=7.0)])
+    head, row = cells(text)
+    assert head == ["seeds", "a [%]", "b [%]", "s a run"]
+    assert row[2] == "6.0 ± 12.7 (2 of 3)"
+
+
+def test_a_metric_that_the_later_records_lack_is_shown_too():
+    head, row = cells(results.summary([record(0, a=1.0, b=5.0), record(1, a=2.0)]))
+    assert row[2] == "5.0 (1 of 2)"
+
+
+def test_runs_of_different_code_are_never_pooled():
+    rows = cells(results.summary([record(0, a=1.0), record(1, a=2.0, code="y")]))
+    assert rows[0][0] == "code" and len(rows) == 3
+
+
+def test_runs_that_did_not_finish_are_counted_and_not_averaged():
+    text = results.summary([record(0, a=1.0), record(1, a=99.0, status="failed")])
+    assert cells(text)[1][1] == "1.0 (one seed)" and text.endswith("1 runs did not finish")
+    assert results.summary([record(1, status="failed")]) == "no finished runs"
+
+
+def test_operational_parameters_make_no_new_setting():
+    other = copy.deepcopy(record(1, a=2.0))
+    other["parameters"]["device"] = "cuda"
+    assert len(cells(results.summary([record(0, a=1.0), other]))) == 2
+
+
+def test_a_grid_finds_its_seeds_and_no_others():
+    """Searches ran the same setting with seeds from 100 on."""
+    found = results.setting("adab2n/train", "digits", norm="adab2n")
+    same = results.select(runs.records("adab2n", here=False), found[0]["parameters"])
+    assert sorted(found) == list(range(10)) and set(same) > set(found)
+
+
+def test_keys_stand_in_the_order_of_the_settings_file():
+    found = results.rows("lirdrec/train", "baby-bprmf-search")
+    assert [*next(iter(found.values())).point] == ["lr", "reg"]
+    assert (0.001, 0.1) in found
+
+
+def test_a_run_without_a_record_leaves_its_setting_short(monkeypatch):
+    kept = [r for r in runs.records("adab2n", here=False) if r["seed"] != 3]
+    monkeypatch.setattr(runs, "records", lambda paper, here: kept)
+    results._kept.cache_clear()
+    found = results.rows("adab2n/train", "digits-er")
+    results._kept.cache_clear()
+    assert {len(s) for s in found.values()} == {9}
+
+
+def test_names_that_a_grid_does_not_vary_are_refused():
+    with pytest.raises(UserError, match="varies norm, not 'kappa'"):
+        results.rows("adab2n/train", "digits-er", kappa=1.0)
+    with pytest.raises(UserError, match="no run of grid 'digits-er' has"):
+        results.rows("adab2n/train", "digits-er", norm="nothing")
+    with pytest.raises(UserError, match="no grid 'nothing'"):
+        results.rows("adab2n/train", "nothing")
+
+
+@pytest.mark.parametrize("paper", runs.papers())
+def test_every_grid_that_a_page_names_has_all_of_its_records(paper):
+    named = set()
+    for page in pages.sources():
+        if page.parent.name == paper and page.name[0] in "04":
+            named |= set(re.findall(r"'([\w-]+)'", page.read_text())) & set(runs.presets(paper, "grid:"))
+    assert named, f"no page of {paper} asks for a grid"
+    for grid in sorted(named):
+        for key, found in results.rows(f"{paper}/train", grid).items():
+            asked = [p for p in runs.asked(f"{paper}/train", grid) if found.point.items() <= p.items()]
+            assert sorted(found) == sorted(p["seed"] for p in asked), f"{grid}: {key}"
+
+
+@pytest.mark.parametrize("paper", runs.papers())
+def test_every_record_of_several_seeds_is_asked_for_by_a_grid(paper):
+    """What no grid asks for are single runs: of a preset, or a notebook's own defaults."""
+    keys, groups = asked_by_grids(paper), {}
+    for r in runs.records(paper, here=False):
+        if (r["notebook"], results._key(r["parameters"], runs.OPERATIONAL)) not in keys:
+            groups.setdefault(results._key(r["parameters"], results.VARYING), []).append(r["seed"])
+    assert not {key: seeds for key, seeds in groups.items() if len(seeds) > 1}
+
+
+def test_a_table_refuses_a_row_of_another_length_and_a_line_break():
+    assert results.table([[1, "b"]], ["x", "y"]) == "| x | y |\n|---|---|\n| 1 | b |"
+    with pytest.raises(UserError, match="a row of 2 cells"):
+        results.table([[1]], ["x", "y"])
+    with pytest.raises(UserError, match="without line breaks"):
+        results.table([[1, "a\nb"]], ["x", "y"])
+
+
+@pytest.mark.parametrize(
+    "text,shown",
+    [
+        ("a|b", r"a\|b"),
+        (r"a\|b", r"a\|b"),
+        ("$|x|$", r"$\vert{}x\vert{}$"),
+        (r"$\|x\|$", r"$\|x\|$"),
+        ("`a | b`", "`a | b`"),
+    ],
+)
+def test_a_bar_ends_no_cell(text, shown):
+    assert results.table([[text]], ["x"]).splitlines()[-1] == f"| {shown} |"
+
+
+def test_a_padded_table_has_even_columns():
+    lines = results.table([["long", 1]], ["x", "seeds"], padded=True).splitlines()
+    assert len(set(map(len, lines))) == 1
+
+
+def test_the_commands_above_a_table_make_its_runs_each_once():
+    found = results.rows("adab2n/train", "digits-er")
+    text = results.table([[1]], ["x"], of=found.values())
+    assert text.startswith("```sh\npapers_nb grid adab2n/train --grid digits-er\n```\n\n| x |")
+    assert results.table([[1]], ["x"], of=[results.Setting({})]).startswith("| x |")
+
+
+def test_a_difference_is_paired_over_common_seeds():
+    a, b = {0: record(0, m=1.0), 1: record(1, m=3.0), 2: record(2, m=99.0)}, {0: record(0, m=0.0), 1: record(1, m=1.0)}
+    i = results.difference(a, b, "m")
+    assert i.n == 2 and i.mean == 1.5 and i.half == interval([1.0, 2.0]).half
+
+
+def test_a_comparison_says_nothing_of_its_base():
+    rows = cells(results.comparison({"a": {0: record(0, m=1.0)}, "b": {0: record(0, m=2.0)}}, "a", ["m"]))
+    assert rows[1][3:] == ["", ""] and rows[2][3].startswith("+1.00")
+
+
+def test_the_error_bars_of_figures_are_the_intervals_of_tables():
+    v = [68.1, 70.4, 66.9]
+    assert results.student(v) == (interval(v).low, interval(v).high)
+    assert results.student([5.0]) == (5.0, 5.0)
+
+
+def test_a_frame_has_a_line_a_run():
+    frame = results.frame({"a": {0: record(0, m=1.0), 4: record(4)}}, ["m"])
+    assert list(frame["seed"]) == [0, 4] and frame["m"].isna().tolist() == [False, True]
+
+
+def test_runs_at_hand_are_held_against_the_committed_record_of_their_seed():
+    found = results.rows("adab2n/train", "digits-er")
+    mine = [copy.deepcopy(found[n][s]) for n in ("bn-separate", "bn-joint") for s in (0, 1)]
+    mine[0]["metrics"]["class_il"]["value"] += 1.25
+    mine.append({**copy.deepcopy(mine[0]), "seed": 77})
+    rows = cells(results.against_records(mine))
+    one = [row[-1] for row in rows if row[:2] == ["bn-separate", "0"]]
+    assert one == ["+1.25"]
+    assert [row[-2:] for row in rows if row[:2] == ["bn-separate", "77"]] == [["none", ""]]
+    base = rows[[row[1] for row in rows].index("seeds") + 1]
+    assert base[0] == "bn-separate" and base[1] == "10" and base[3] == ""
+
+
+def test_runs_that_have_no_committed_record_are_left_to_the_summary():
+    mine = copy.deepcopy(results.setting("adab2n/train", "digits-er", norm="bn-joint")[0])
+    mine["parameters"]["lr"] = 0.123
+    assert results.against_records([mine]) == ""
+    assert results.against_records([{**mine, "status": "failed"}]) == ""
+
+
+def test_no_page_of_results_types_a_setting_or_joins_a_table():
+    for page in pages.sources():
+        if page.name[0] in "04" or page.parent.name == "nbs":
+            code = ["".join(c["source"]) for c in json.loads(page.read_text())["cells"] if c["cell_type"] == "code"]
+            assert not [c for c in code if "|---|" in c], page
+            assert not [c for c in code if "runs.check(" in c and "row['parameters']" not in c], page
