@@ -7,7 +7,7 @@ import re
 import pages
 import pytest
 
-from papers_nb import cli, runs
+from papers_nb import cli, parameters, runs
 from papers_nb.core import results
 from papers_nb.core.stats import interval
 from papers_nb.errors import UserError
@@ -40,7 +40,7 @@ def asked_by_grids(paper):
     for notebook in {r["notebook"] for r in runs.kept(paper)}:
         for grid in runs.presets(paper, "grid:"):
             try:
-                keys |= {(notebook, results._key(p, runs.OPERATIONAL)) for p in runs.asked(notebook, grid)}
+                keys |= {(notebook, results._key(p, parameters.OPERATIONAL)) for p in runs.asked(notebook, grid)}
             except UserError:  # a grid of another notebook
                 continue
     return keys
@@ -131,7 +131,7 @@ def test_every_record_of_several_seeds_is_asked_for_by_a_grid(paper):
     """What no grid asks for are single runs: of a preset, or a notebook's own defaults."""
     keys, groups = asked_by_grids(paper), {}
     for r in runs.records(paper, here=False):
-        if (r["notebook"], results._key(r["parameters"], runs.OPERATIONAL)) not in keys:
+        if (r["notebook"], results._key(r["parameters"], parameters.OPERATIONAL)) not in keys:
             groups.setdefault(results._key(r["parameters"], results.VARYING), []).append(r["seed"])
     assert not {key: seeds for key, seeds in groups.items() if len(seeds) > 1}
 
@@ -171,7 +171,10 @@ def test_the_commands_above_a_table_make_its_runs_each_once():
 
 
 def test_a_difference_is_paired_over_common_seeds():
-    a, b = {0: record(0, m=1.0), 1: record(1, m=3.0), 2: record(2, m=99.0)}, {0: record(0, m=0.0), 1: record(1, m=1.0)}
+    a, b = (
+        {0: record(0, m=1.0), 1: record(1, m=3.0), 2: record(2, m=99.0)},
+        {0: record(0, m=0.0), 1: record(1, m=1.0)},
+    )
     i = results.difference(a, b, "m")
     assert i.n == 2 and i.mean == 1.5 and i.half == interval([1.0, 2.0]).half
 
@@ -215,6 +218,10 @@ def test_runs_that_have_no_committed_record_are_left_to_the_summary():
 def test_no_page_of_results_types_a_setting_or_joins_a_table():
     for page in pages.sources():
         if page.name[0] in "04" or page.parent.name == "nbs":
-            code = ["".join(c["source"]) for c in json.loads(page.read_text())["cells"] if c["cell_type"] == "code"]
+            code = [
+                "".join(c["source"])
+                for c in json.loads(page.read_text())["cells"]
+                if c["cell_type"] == "code"
+            ]
             assert not [c for c in code if "|---|" in c], page
             assert not [c for c in code if "runs.check(" in c and "row['parameters']" not in c], page

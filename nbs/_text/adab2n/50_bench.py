@@ -28,7 +28,6 @@ from papers_nb.core.bench import agree, machine, ratio, turns
 from papers_nb.core.plots import COLORS, theme
 from papers_nb.core.results import table
 
-
 # %% [markdown]
 # ## How it is measured
 #
@@ -111,6 +110,7 @@ def often(shape):
     return (100, 20) if shape[0] < 100 else (25, 3)
 
 times = {shape: turns(eager(shape), *often(shape)) for shape in SHAPES}
+
 
 # %%
 #| label: tbl-layer

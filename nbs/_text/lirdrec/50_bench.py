@@ -60,7 +60,6 @@ Markdown(f'{data.users:,} users, {data.items:,} items, '
          f'{(data.part == TRAIN).sum():,} training pairs. {machine()}; '
          'medians over turns, with their middle half in brackets.')
 
-
 # %% [markdown]
 # [All candidates do their work in turn](../core/bench.ipynb), again and again, so that a busy moment of the machine hits all of them.
 #
