@@ -21,8 +21,12 @@ def network_weight(
     start: float=.9, # ω_0, in (0, 1)
     base: float=.9,  # β, in (0, 1)
 )->float: # ω_e
-    "How much the network decides, against the memory. Source: recursion in official code, `src/models/lirdrec.py`; closed form ours."
-    if epoch < 0 or not 0 < start < 1 or not 0 < base < 1: raise UserError(f'epoch={epoch}, start={start}, base={base}: epoch at least 0, both others between 0 and 1')
+    """How much the network decides, against the memory.
+
+    Source: recursion in official code, `src/models/lirdrec.py`; closed form ours."""
+    if epoch < 0 or not 0 < start < 1 or not 0 < base < 1:
+        raise UserError(f'epoch={epoch}, start={start}, base={base}: epoch at least 0, '
+                        'both others between 0 and 1')
     odds = start/(1 - start)*base**(epoch*(epoch + 1)/2)
     return odds/(1 + odds)
 
@@ -31,7 +35,9 @@ def hand_over(
     base: float=.9,  # β, in (0, 1)
 )->float: # epochs, not rounded
     "The epoch in which network and memory decide evenly. Source: ours."
-    if not .5 < start < 1 or not 0 < base < 1: raise UserError(f'start={start}, base={base}: between a half and 1, and between 0 and 1')
+    if not .5 < start < 1 or not 0 < base < 1:
+        raise UserError(f'start={start}, base={base}: between a half and 1, '
+                        'and between 0 and 1')
     return (math.sqrt(1 + 8*math.log(start/(1 - start))/math.log(1/base)) - 1)/2
 
 # %% ../../nbs/lirdrec/13_copying.ipynb #208333b8
@@ -39,7 +45,9 @@ def copied(
     weights: Tensor, # on the last axis, sum to one
     times: int,      # epochs with the network switched off and the memory at rest
 )->Tensor: # like weights
-    "Weights after repeated copying into the place of logits. Source: official code, `src/models/lirdrec.py`."
+    """Weights after repeated copying into the place of logits.
+
+    Source: official code, `src/models/lirdrec.py`."""
     for _ in range(times): weights = weights.softmax(-1)
     return weights
 
@@ -47,7 +55,8 @@ def ceiling(
     branches: int, # M
 )->float:
     "The largest weight that can be left after one full copy. Source: ours."
-    if branches < 1: raise UserError(f'branches={branches}: at least 1')
+    if branches < 1:
+        raise UserError(f'branches={branches}: at least 1')
     return math.e/(math.e + branches - 1)
 
 # %% ../../nbs/lirdrec/13_copying.ipynb #64d5c7ea
@@ -56,6 +65,8 @@ def taught(
     scores: Tensor,  # s, of one item in each branch, (M,)
     mix: float,      # ω
 )->tuple[Tensor, Tensor]: # by the memory, by what the network proposes, (M,) each
-    "Gradients of the score by the two sources of the weights. Source: ours, for official code, `src/models/lirdrec.py`."
+    """Gradients of the score by the two sources of the weights.
+
+    Source: ours, for official code, `src/models/lirdrec.py`."""
     by_logits = weights*(scores - weights @ scores)
     return (1 - mix)*by_logits, mix*by_logits

@@ -20,8 +20,10 @@ def dct_matrix(
     size: int, # D
 )->Tensor: # orthonormal, float64 (D, D)
     "The orthonormal DCT-II. Source: Ahmed et al. 1974."
-    if size < 1: raise UserError(f'size={size}: at least 1')
-    k, i = torch.arange(size, dtype=torch.float64)[:, None], torch.arange(size, dtype=torch.float64)
+    if size < 1:
+        raise UserError(f'size={size}: at least 1')
+    i = torch.arange(size, dtype=torch.float64)
+    k = i[:, None]
     c = torch.cos(math.pi*(2*i + 1)*k/(2*size))*(2/size)**.5
     c[0] /= 2**.5
     return c
@@ -29,26 +31,37 @@ def dct_matrix(
 TRANSFORMS = ('1d', '2d', 'none', 'random')
 
 def transform(
-    x: Tensor,  # features, (n, D)
-    kind: str='1d', # 1d along each row, as the code; 2d over items too, as the quoted formula; none; a random rotation
+    x: Tensor,      # features, (n, D)
+    kind: str='1d', # one of TRANSFORMS: along rows, over items too, none, a random turn
 )->Tensor: # like x
-    "Turn the features before the shared branch. Source: official code, `src/models/lirdrec.py` (1d); the paper's formula as a review quotes it (2d)."
-    if kind not in TRANSFORMS: raise UserError(f'dct={kind!r}: one of {", ".join(TRANSFORMS)}')
+    """Turn the features before the shared branch.
+
+    Source: official code, `src/models/lirdrec.py` (1d); the paper's formula as a review
+    quotes it (2d)."""
+    if kind not in TRANSFORMS:
+        raise UserError(f'dct={kind!r}: one of {", ".join(TRANSFORMS)}')
     if kind == 'none': return x
-    if kind == 'random':
-        turn = torch.linalg.qr(torch.randn(x.shape[1], x.shape[1], generator=torch.Generator().manual_seed(x.shape[1]), dtype=torch.float64))[0]
-        return (x.double() @ turn.T).to(x.dtype)
+    if kind == 'random': return (x.double() @ _turn(x.shape[1]).T).to(x.dtype)
     turned = _dct(x)
     return _dct(turned.T).T if kind == '2d' else turned
 
+def _turn(d):
+    "A random rotation of d numbers, the same for every seed of a run."
+    draws = torch.Generator().manual_seed(d)
+    return torch.linalg.qr(torch.randn(d, d, generator=draws, dtype=torch.float64))[0]
+
 def _dct(x):
-    "The transform of every row by a real Fourier transform of its even and reversed odd places, some rows at a time."
+    """The transform of every row by a real Fourier transform of its even and reversed
+    odd places, some rows at a time."""
     d = x.shape[1]
-    turn = torch.polar(torch.tensor((2/d)**.5, dtype=torch.float64), -math.pi/(2*d)*torch.arange(d//2 + 1, dtype=torch.float64))
+    angles = -math.pi/(2*d)*torch.arange(d//2 + 1, dtype=torch.float64)
+    turn = torch.polar(torch.tensor((2/d)**.5, dtype=torch.float64), angles)
     blocks = []
     for rows in x.split(256):
-        z = torch.fft.rfft(torch.cat([rows[:, ::2], rows[:, 1::2].flip(1)], 1).double())*turn
-        blocks.append(torch.cat([z.real, -z.imag[:, 1:(d + 1)//2].flip(1)], 1).to(x.dtype))
+        folded = torch.cat([rows[:, ::2], rows[:, 1::2].flip(1)], 1)
+        z = torch.fft.rfft(folded.double())*turn
+        parts = [z.real, -z.imag[:, 1:(d + 1)//2].flip(1)]
+        blocks.append(torch.cat(parts, 1).to(x.dtype))
         blocks[-1][:, 0] /= 2**.5
     return torch.cat(blocks)
 
@@ -56,7 +69,8 @@ def _dct(x):
 def equivalent_layer(
     weight: Tensor, # W, of a linear layer on transformed features, (h, D)
 )->Tensor: # of the layer on plain features that computes the same, (h, D)
-    "The layer on the plain features of one modality that does what a layer on their cosine transform does. Source: ours."
+    """The layer on the plain features of one modality that does what a layer on their
+    cosine transform does. Source: ours."""
     return weight @ dct_matrix(weight.shape[1]).to(weight.dtype)
 
 # %% ../../nbs/lirdrec/12_transform.ipynb #0bc9de47
@@ -65,6 +79,7 @@ def numbering_effect(
     order: Tensor,  # a permutation of the items, (n,)
     kind: str='1d', # as in `transform`
 )->float: # 0: an item's row does not depend on its number
-    "How much transformed rows change when items are numbered otherwise, relative to their length. Source: ours."
+    """How much transformed rows change when items are numbered otherwise, relative to
+    their length. Source: ours."""
     change = transform(x[order], kind) - transform(x, kind)[order]
     return (change.norm()/x.norm()).item()

@@ -84,8 +84,10 @@ def dct_matrix(
     size: int, # D
 )->Tensor: # orthonormal, float64 (D, D)
     "The orthonormal DCT-II. Source: Ahmed et al. 1974."
-    if size < 1: raise UserError(f'size={size}: at least 1')
-    k, i = torch.arange(size, dtype=torch.float64)[:, None], torch.arange(size, dtype=torch.float64)
+    if size < 1:
+        raise UserError(f'size={size}: at least 1')
+    i = torch.arange(size, dtype=torch.float64)
+    k = i[:, None]
     c = torch.cos(math.pi*(2*i + 1)*k/(2*size))*(2/size)**.5
     c[0] /= 2**.5
     return c
@@ -93,26 +95,37 @@ def dct_matrix(
 TRANSFORMS = ('1d', '2d', 'none', 'random')
 
 def transform(
-    x: Tensor,  # features, (n, D)
-    kind: str='1d', # 1d along each row, as the code; 2d over items too, as the quoted formula; none; a random rotation
+    x: Tensor,      # features, (n, D)
+    kind: str='1d', # one of TRANSFORMS: along rows, over items too, none, a random turn
 )->Tensor: # like x
-    "Turn the features before the shared branch. Source: official code, `src/models/lirdrec.py` (1d); the paper's formula as a review quotes it (2d)."
-    if kind not in TRANSFORMS: raise UserError(f'dct={kind!r}: one of {", ".join(TRANSFORMS)}')
+    """Turn the features before the shared branch.
+
+    Source: official code, `src/models/lirdrec.py` (1d); the paper's formula as a review
+    quotes it (2d)."""
+    if kind not in TRANSFORMS:
+        raise UserError(f'dct={kind!r}: one of {", ".join(TRANSFORMS)}')
     if kind == 'none': return x
-    if kind == 'random':
-        turn = torch.linalg.qr(torch.randn(x.shape[1], x.shape[1], generator=torch.Generator().manual_seed(x.shape[1]), dtype=torch.float64))[0]
-        return (x.double() @ turn.T).to(x.dtype)
+    if kind == 'random': return (x.double() @ _turn(x.shape[1]).T).to(x.dtype)
     turned = _dct(x)
     return _dct(turned.T).T if kind == '2d' else turned
 
+def _turn(d):
+    "A random rotation of d numbers, the same for every seed of a run."
+    draws = torch.Generator().manual_seed(d)
+    return torch.linalg.qr(torch.randn(d, d, generator=draws, dtype=torch.float64))[0]
+
 def _dct(x):
-    "The transform of every row by a real Fourier transform of its even and reversed odd places, some rows at a time."
+    """The transform of every row by a real Fourier transform of its even and reversed
+    odd places, some rows at a time."""
     d = x.shape[1]
-    turn = torch.polar(torch.tensor((2/d)**.5, dtype=torch.float64), -math.pi/(2*d)*torch.arange(d//2 + 1, dtype=torch.float64))
+    angles = -math.pi/(2*d)*torch.arange(d//2 + 1, dtype=torch.float64)
+    turn = torch.polar(torch.tensor((2/d)**.5, dtype=torch.float64), angles)
     blocks = []
     for rows in x.split(256):
-        z = torch.fft.rfft(torch.cat([rows[:, ::2], rows[:, 1::2].flip(1)], 1).double())*turn
-        blocks.append(torch.cat([z.real, -z.imag[:, 1:(d + 1)//2].flip(1)], 1).to(x.dtype))
+        folded = torch.cat([rows[:, ::2], rows[:, 1::2].flip(1)], 1)
+        z = torch.fft.rfft(folded.double())*turn
+        parts = [z.real, -z.imag[:, 1:(d + 1)//2].flip(1)]
+        blocks.append(torch.cat(parts, 1).to(x.dtype))
         blocks[-1][:, 0] /= 2**.5
     return torch.cat(blocks)
 
@@ -147,12 +160,14 @@ raises(transform, torch.ones(2, 2), '3d')
 def equivalent_layer(
     weight: Tensor, # W, of a linear layer on transformed features, (h, D)
 )->Tensor: # of the layer on plain features that computes the same, (h, D)
-    "The layer on the plain features of one modality that does what a layer on their cosine transform does. Source: ours."
+    """The layer on the plain features of one modality that does what a layer on their
+    cosine transform does. Source: ours."""
     return weight @ dct_matrix(weight.shape[1]).to(weight.dtype)
 
 
 # %%
-w, rows = torch.tensor([[1., 0., 0.]], dtype=torch.float64), torch.tensor([[1., 2., 6.]], dtype=torch.float64)
+row = lambda *numbers: torch.tensor([numbers], dtype=torch.float64)
+w, rows = row(1., 0., 0.), row(1., 2., 6.)
 transform(rows) @ w.T, rows @ equivalent_layer(w).T
 
 
@@ -172,7 +187,8 @@ def numbering_effect(
     order: Tensor,  # a permutation of the items, (n,)
     kind: str='1d', # as in `transform`
 )->float: # 0: an item's row does not depend on its number
-    "How much transformed rows change when items are numbered otherwise, relative to their length. Source: ours."
+    """How much transformed rows change when items are numbered otherwise, relative to
+    their length. Source: ours."""
     change = transform(x[order], kind) - transform(x, kind)[order]
     return (change.norm()/x.norm()).item()
 
@@ -180,7 +196,8 @@ def numbering_effect(
 # %%
 torch.manual_seed(0)
 features, order = torch.randn(200, 32, dtype=torch.float64), torch.randperm(200)
-{kind: round(numbering_effect(features, order, kind), 3) for kind in ('1d', 'random', '2d')}
+effect = lambda kind: round(numbering_effect(features, order, kind), 3)
+{kind: effect(kind) for kind in ('1d', 'random', '2d')}
 
 
 # %% [markdown]
@@ -193,8 +210,13 @@ features, order = torch.randn(200, 32, dtype=torch.float64), torch.randperm(200)
 # %%
 def by_sympy(size):
     "The matrix from exact cosines, and whether its rows are exactly orthonormal."
-    c = sympy.Matrix(size, size, lambda k, i: sympy.sqrt(sympy.Rational(2, size))*(1/sympy.sqrt(2) if k == 0 else 1)*sympy.cos(sympy.pi*(2*i + 1)*k/(2*size)))
-    exact = (c*c.T - sympy.eye(size)).applyfunc(lambda e: sympy.nsimplify(sympy.simplify(e)))
+    def place(k, i):
+        "Exactly."
+        scale = sympy.sqrt(sympy.Rational(2, size))*(1/sympy.sqrt(2) if k == 0 else 1)
+        return scale*sympy.cos(sympy.pi*(2*i + 1)*k/(2*size))
+    c = sympy.Matrix(size, size, place)
+    simple = lambda e: sympy.nsimplify(sympy.simplify(e))
+    exact = (c*c.T - sympy.eye(size)).applyfunc(simple)
     return np.array(c.evalf(20), dtype=float), exact == sympy.zeros(size)
 
 by_sympy(3)[1]
@@ -202,19 +224,27 @@ by_sympy(3)[1]
 # %%
 #| code-fold: true
 #| code-summary: "The claim about the matrix, its routes and its edits"
-claim('lirdrec.dct_matrix', 'The cosine transform is orthonormal: $C_DC_D^\\top=I$.', of=dct_matrix, source='Ahmed et al. 1974; proof: ours',
-    checks=[Check('trusted implementation', lambda f: np.concatenate([f(D).numpy().ravel() for D in (1, 2, 7, 48)]), lambda: np.concatenate([scipy.fft.dct(np.eye(D), norm='ortho', axis=0).ravel() for D in (1, 2, 7, 48)]), 1e-13, 'float64; scipy.fft.dct'),
+by_scipy = lambda D: scipy.fft.dct(np.eye(D), norm='ortho', axis=0)
+several = lambda f: np.concatenate([np.asarray(f(D)).ravel() for D in (1, 2, 7, 48)])
+claim('lirdrec.dct_matrix', 'The cosine transform is orthonormal: $C_DC_D^\\top=I$.', of=dct_matrix,
+    source='Ahmed et al. 1974; proof: ours',
+    checks=[Check('trusted implementation', several, lambda: several(by_scipy), 1e-13,
+                  'float64; scipy.fft.dct'),
             Check('algebra', lambda f: f(4), lambda: by_sympy(4)[0], 1e-14, 'exact, then rounded to float64'),
-            Check('limit', lambda f: [*(f(60) @ f(60).T - torch.eye(60)).flatten()], lambda: np.zeros(3600), 1e-13, 'float64; the statement itself')],
-    mutants=[('(2*i + 1)', '(2*i)'), ('(2/size)**.5', '(1/size)**.5'), ('c[0] /= 2**.5', 'c[0] /= 2'), ('(2*size)', '(2*size + 1)')])
+            Check('limit', lambda f: [*(f(60) @ f(60).T - torch.eye(60)).flatten()], lambda: np.zeros(3600),
+                  1e-13, 'float64; the statement itself')],
+    mutants=[('(2*i + 1)', '(2*i)'), ('(2/size)**.5', '(1/size)**.5'), ('c[0] /= 2**.5', 'c[0] /= 2'),
+             ('(2*size)', '(2*size + 1)')])
 
 
 # %%
 def two_trainings(optimizer, size=6, steps=120, **kw):
-    "A small network on transformed features and its equivalent on plain ones, trained side by side; their first layers."
+    """A small network on transformed features and its equivalent on plain ones, trained
+    side by side; their first layers."""
     torch.manual_seed(0)
-    x, target = torch.randn(30, size, dtype=torch.float64), torch.randn(30, 1, dtype=torch.float64)
-    a, b = (nn.Sequential(nn.Linear(size, 8), nn.LeakyReLU(), nn.Linear(8, 1)).double() for _ in range(2))
+    x, target = (torch.randn(30, n, dtype=torch.float64) for n in (size, 1))
+    layers = lambda: (nn.Linear(size, 8), nn.LeakyReLU(), nn.Linear(8, 1))
+    a, b = (nn.Sequential(*layers()).double() for _ in range(2))
     b.load_state_dict(a.state_dict())
     turn = torch.from_numpy(scipy.fft.dct(np.eye(size), norm='ortho', axis=0))
     b[0].weight.data = a[0].weight.data @ turn
@@ -226,18 +256,29 @@ def two_trainings(optimizer, size=6, steps=120, **kw):
             opt.step()
     return a[0].weight.detach(), b[0].weight.detach()
 
-plain, adam = two_trainings(torch.optim.SGD, lr=.05, momentum=.9, weight_decay=.01), two_trainings(torch.optim.Adam, lr=.01)
+plain = two_trainings(torch.optim.SGD, lr=.05, momentum=.9, weight_decay=.01)
+adam = two_trainings(torch.optim.Adam, lr=.01)
 [(equivalent_layer(a) - b).abs().max().item() for a, b in (plain, adam)]
 
 # %%
 #| code-fold: true
 #| code-summary: "The claim about training, its routes and its edits"
 W6 = torch.from_numpy(np.random.default_rng(1).standard_normal((3, 6)))
-claim('lirdrec.equivalent_layer', 'Trained by descent with momentum and decay, a layer on the transform stays $W\'_t=W_tC$.', of=equivalent_layer, source='ours',
-    checks=[Check('trusted implementation', lambda f: f(plain[0]), lambda: plain[1], 1e-11, 'float64, 120 steps of torch.optim.SGD with momentum and decay'),
-            Check('brute force', lambda f: f(W6), lambda: np.array([[sum(w*c for w, c in zip(row, column)) for column in scipy.fft.dct(np.eye(6), norm='ortho', axis=0).T] for row in W6.numpy()]), 1e-13, 'float64, sums written out'),
-            Check('limit', lambda f: f(torch.tensor([[1., 0.], [0., 1.]], dtype=torch.float64))[0], lambda: [.5**.5, .5**.5], 1e-14, 'two features: half the sum')],
-    mutants=[('dct_matrix(weight.shape[1])', 'dct_matrix(weight.shape[1]).T'), ('weight @', '2*weight @'), ('weight @', '-weight @')])
+def by_sums():
+    "The product number by number."
+    columns = by_scipy(6).T
+    return np.array([[sum(w*c for w, c in zip(row, column)) for column in columns] for row in W6.numpy()])
+
+claim('lirdrec.equivalent_layer',
+    'Trained by descent with momentum and decay, a layer on the transform stays $W\'_t=W_tC$.',
+    of=equivalent_layer, source='ours',
+    checks=[Check('trusted implementation', lambda f: f(plain[0]), lambda: plain[1], 1e-11,
+                  'float64, 120 steps of torch.optim.SGD with momentum and decay'),
+            Check('brute force', lambda f: f(W6), by_sums, 1e-13, 'float64, sums written out'),
+            Check('limit', lambda f: f(torch.eye(2, dtype=torch.float64))[0], lambda: [.5**.5, .5**.5], 1e-14,
+                  'two features: half the sum')],
+    mutants=[('dct_matrix(weight.shape[1])', 'dct_matrix(weight.shape[1]).T'), ('weight @', '2*weight @'),
+             ('weight @', '-weight @')])
 
 
 # %%
@@ -252,10 +293,19 @@ renumbered(features.numpy(), order.numpy())
 #| code-fold: true
 #| code-summary: "The claim about the numbering, its routes and its edits"
 swapped = torch.tensor([1, 0, 2])
-claim('lirdrec.numbering_effect', 'The one-dimensional transform commutes with every numbering of the items, the two-dimensional one does not.', of=numbering_effect, source='ours',
-    checks=[Check('trusted implementation', lambda f: [f(features, order, '2d'), f(features, order, '1d')], lambda: [renumbered(features.numpy(), order.numpy()), 0.], 1e-12, 'float64; scipy.fft.dctn'),
-            Check('limit', lambda f: [f(features, torch.arange(200), '2d'), f(torch.ones(3, 2, dtype=torch.float64), swapped, '2d'), f(torch.eye(3, dtype=torch.float64)[:, :1], swapped, 'none')], lambda: [0., 2**.5, 0.], 1e-12, 'no renumbering; equal items, whose rows swap a full one and an empty one; no transform')],
-    mutants=[('transform(x, kind)[order]', 'transform(x, kind)'), ('x[order], kind', 'x, kind'), ('/x.norm()', ''), (' - transform(x, kind)[order]', ' + transform(x, kind)[order]')])
+equal, first = torch.ones(3, 2, dtype=torch.float64), torch.eye(3, dtype=torch.float64)[:, :1]
+claim('lirdrec.numbering_effect',
+    'The one-dimensional transform commutes with every numbering of the items, '
+    'the two-dimensional one does not.', of=numbering_effect, source='ours',
+    checks=[Check('trusted implementation', lambda f: [f(features, order, '2d'), f(features, order, '1d')],
+                  lambda: [renumbered(features.numpy(), order.numpy()), 0.], 1e-12,
+                  'float64; scipy.fft.dctn'),
+            Check('limit', lambda f: [f(features, torch.arange(200), '2d'), f(equal, swapped, '2d'),
+                                      f(first, swapped, 'none')],
+                  lambda: [0., 2**.5, 0.], 1e-12,
+                  'no renumbering; equal items, whose rows swap a full one and an empty one; no transform')],
+    mutants=[('transform(x, kind)[order]', 'transform(x, kind)'), ('x[order], kind', 'x, kind'),
+             ('/x.norm()', ''), (' - transform(x, kind)[order]', ' + transform(x, kind)[order]')])
 
 
 # %% [markdown]
@@ -270,9 +320,12 @@ def gathered(alike, ax):
     rng, rows = np.random.default_rng(0), [np.random.default_rng(1).standard_normal(100)]
     for _ in range(255): rows.append(alike*rows[-1] + (1 - alike**2)**.5*rng.standard_normal(100))
     x = torch.from_numpy(np.stack(rows, 1))
-    for kind, color, style in (('none', 'grey', '-'), ('random', 'orange', '--'), ('1d', 'blue', '-')):
+    lines = {'none': ('plain', 'grey', '-'), 'random': ('random rotation', 'orange', '--'),
+             '1d': ('cosine transform', 'blue', '-')}
+    for kind, (name, color, style) in lines.items():
         energy = transform(x, kind).square().sort(1, descending=True).values
-        ax.plot(np.arange(1, 257)/2.56, 100*(energy.cumsum(1)/energy.sum(1, keepdim=True)).mean(0), style, color=COLORS[color], label={'none': 'plain', 'random': 'random rotation', '1d': 'cosine transform'}[kind])
+        part = (energy.cumsum(1)/energy.sum(1, keepdim=True)).mean(0)
+        ax.plot(np.arange(1, 257)/2.56, 100*part, style, color=COLORS[color], label=name)
     ax.set(xlabel='largest numbers of a row [%]', ylabel='part of the squared length [%]', ylim=(0, 103))
     ax.legend(loc='lower right')
 
@@ -282,7 +335,9 @@ def gathered(alike, ax):
 #| fig-cap: "Part of a row's squared length in its largest numbers. The slider moves how much neighbours are alike."
 #| echo: false
 slider('neighbours alike', [0, .3, .6, .8, .95], gathered,
-    'Where the order of the numbers means nothing the cosine transform gathers no more than a random rotation or no transform; only where neighbours are alike does it put most of the length into few numbers.', start=0)
+    'Where the order of the numbers means nothing the cosine transform gathers no more than a '
+    'random rotation or no transform; only where neighbours are alike does it put most of the '
+    'length into few numbers.', start=0)
 
 # %% [markdown]
 # ## What if
@@ -307,7 +362,8 @@ slider('neighbours alike', [0, .3, .6, .8, .95], gathered,
 
 # %%
 cosine = lambda z: nn.functional.cosine_similarity(z[:3, None], z[None, :3], dim=2)
-[(cosine(transform(features, kind)) - cosine(features)).abs().max().item() for kind in ('1d', '2d')]
+change = lambda kind: cosine(transform(features, kind)) - cosine(features)
+[change(kind).abs().max().item() for kind in ('1d', '2d')]
 
 # %% [markdown]
 # ## Where it lives

@@ -85,8 +85,12 @@ def network_weight(
     start: float=.9, # ω_0, in (0, 1)
     base: float=.9,  # β, in (0, 1)
 )->float: # ω_e
-    "How much the network decides, against the memory. Source: recursion in official code, `src/models/lirdrec.py`; closed form ours."
-    if epoch < 0 or not 0 < start < 1 or not 0 < base < 1: raise UserError(f'epoch={epoch}, start={start}, base={base}: epoch at least 0, both others between 0 and 1')
+    """How much the network decides, against the memory.
+
+    Source: recursion in official code, `src/models/lirdrec.py`; closed form ours."""
+    if epoch < 0 or not 0 < start < 1 or not 0 < base < 1:
+        raise UserError(f'epoch={epoch}, start={start}, base={base}: epoch at least 0, '
+                        'both others between 0 and 1')
     odds = start/(1 - start)*base**(epoch*(epoch + 1)/2)
     return odds/(1 + odds)
 
@@ -95,7 +99,9 @@ def hand_over(
     base: float=.9,  # β, in (0, 1)
 )->float: # epochs, not rounded
     "The epoch in which network and memory decide evenly. Source: ours."
-    if not .5 < start < 1 or not 0 < base < 1: raise UserError(f'start={start}, base={base}: between a half and 1, and between 0 and 1')
+    if not .5 < start < 1 or not 0 < base < 1:
+        raise UserError(f'start={start}, base={base}: between a half and 1, '
+                        'and between 0 and 1')
     return (math.sqrt(1 + 8*math.log(start/(1 - start))/math.log(1/base)) - 1)/2
 
 
@@ -104,7 +110,11 @@ def hand_over(
 
 # %%
 #| code-fold: true
-Markdown('\n'.join(['| ω₀ | even in epoch | below 1 % from epoch |', '|---|---|---|', *[f'| {s} | {hand_over(s):.2f} | {next(e for e in range(100) if network_weight(e, s) < .01)} |' for s in (.9, .95, .99)]]))
+lines = ['| ω₀ | even in epoch | below 1 % from epoch |', '|---|---|---|']
+for s in (.9, .95, .99):
+    below = next(e for e in range(100) if network_weight(e, s) < .01)
+    lines.append(f'| {s} | {hand_over(s):.2f} | {below} |')
+Markdown('\n'.join(lines))
 
 # %% [markdown]
 # The official code allows a thousand epochs. In all but the first few of them the network decides next to nothing.
@@ -138,7 +148,9 @@ def copied(
     weights: Tensor, # on the last axis, sum to one
     times: int,      # epochs with the network switched off and the memory at rest
 )->Tensor: # like weights
-    "Weights after repeated copying into the place of logits. Source: official code, `src/models/lirdrec.py`."
+    """Weights after repeated copying into the place of logits.
+
+    Source: official code, `src/models/lirdrec.py`."""
     for _ in range(times): weights = weights.softmax(-1)
     return weights
 
@@ -146,7 +158,8 @@ def ceiling(
     branches: int, # M
 )->float:
     "The largest weight that can be left after one full copy. Source: ours."
-    if branches < 1: raise UserError(f'branches={branches}: at least 1')
+    if branches < 1:
+        raise UserError(f'branches={branches}: at least 1')
     return math.e/(math.e + branches - 1)
 
 
@@ -177,7 +190,9 @@ def taught(
     scores: Tensor,  # s, of one item in each branch, (M,)
     mix: float,      # ω
 )->tuple[Tensor, Tensor]: # by the memory, by what the network proposes, (M,) each
-    "Gradients of the score by the two sources of the weights. Source: ours, for official code, `src/models/lirdrec.py`."
+    """Gradients of the score by the two sources of the weights.
+
+    Source: ours, for official code, `src/models/lirdrec.py`."""
     by_logits = weights*(scores - weights @ scores)
     return (1 - mix)*by_logits, mix*by_logits
 
@@ -205,10 +220,17 @@ by_recursion(3, .9, .9)
 # %%
 #| code-fold: true
 #| code-summary: "The claim about the schedule, its routes and its edits"
-claim('lirdrec.network_weight', 'The network decides with the weight $[1+\\frac{1-\\omega_0}{\\omega_0}\\beta^{-e(e+1)/2}]^{-1}$.', of=network_weight, source='recursion: official code, src/models/lirdrec.py; closed form: ours',
-    checks=[Check('brute force', lambda f: [f(e, s, b) for s, b in ((.9, .9), (.99, .8), (.5, .95)) for e in range(1, 21)], lambda: [w for s, b in ((.9, .9), (.99, .8), (.5, .95)) for w in by_recursion(20, s, b)], 1e-13, 'float64, 20 divisions'),
-            Check('limit', lambda f: [f(0, .7, .3), f(9, .5, 1 - 1e-12), f(60, .9, .9)], lambda: [.7, .5, 0.], 1e-9, 'before the first epoch; a base of nearly one; late')],
-    mutants=[('(epoch + 1)/2', '(epoch + 1)'), ('start/(1 - start)', '(1 - start)/start'), ('epoch*(epoch + 1)', 'epoch*epoch')])
+starts = (.9, .9), (.99, .8), (.5, .95)
+claim('lirdrec.network_weight',
+    'The network decides with the weight $[1+\\frac{1-\\omega_0}{\\omega_0}\\beta^{-e(e+1)/2}]^{-1}$.',
+    of=network_weight, source='recursion: official code, src/models/lirdrec.py; closed form: ours',
+    checks=[Check('brute force', lambda f: [f(e, s, b) for s, b in starts for e in range(1, 21)],
+                  lambda: [w for s, b in starts for w in by_recursion(20, s, b)], 1e-13,
+                  'float64, 20 divisions'),
+            Check('limit', lambda f: [f(0, .7, .3), f(9, .5, 1 - 1e-12), f(60, .9, .9)],
+                  lambda: [.7, .5, 0.], 1e-9, 'before the first epoch; a base of nearly one; late')],
+    mutants=[('(epoch + 1)/2', '(epoch + 1)'), ('start/(1 - start)', '(1 - start)/start'),
+             ('epoch*(epoch + 1)', 'epoch*epoch')])
 
 # %%
 #| code-fold: true
@@ -219,16 +241,29 @@ def between(start, base):
     odds = [math.log(w/(1 - w)) for w in [start, *by_recursion(30, start, base)]]
     e = next(i for i, o in enumerate(odds) if o < 0)
     return e - 1, e
-claim('lirdrec.hand_over', 'Network and memory decide evenly at $\\frac12(\\sqrt{1+8\\ln(\\text{odds}_0)/\\ln(1/\\beta)}-1)$.', of=hand_over, source='ours',
-    checks=[Check('trusted implementation', lambda f: [f(.9, .9), f(.99, .9), f(.95, .8)], lambda: [even(.9, .9), even(.99, .9), even(.95, .8)], 1e-7, 'tolerance of scipy.optimize.root, about 1e-8'),
-            Check('brute force', lambda f: [float(low <= f(s, b) <= high) for s, b in ((.9, .9), (.99, .9), (.95, .8)) for low, high in [between(s, b)]], lambda: [1., 1., 1.], 1e-2, 'between the two whole epochs around it, yes or no')],
+
+def inside(f, s, b):
+    "1 if an epoch lies between the two around it."
+    low, high = between(s, b)
+    return float(low <= f(s, b) <= high)
+
+starts = (.9, .9), (.99, .9), (.95, .8)
+claim('lirdrec.hand_over',
+    'Network and memory decide evenly at '
+    '$\\frac12(\\sqrt{1+8\\ln(\\text{odds}_0)/\\ln(1/\\beta)}-1)$.', of=hand_over, source='ours',
+    checks=[Check('trusted implementation', lambda f: [f(*s) for s in starts],
+                  lambda: [even(*s) for s in starts], 1e-7, 'tolerance of scipy.optimize.root, about 1e-8'),
+            Check('brute force', lambda f: [inside(f, *s) for s in starts], lambda: [1., 1., 1.], 1e-2,
+                  'between the two whole epochs around it, yes or no')],
     mutants=[('1 + 8*', '1 + 4*'), ('- 1)/2', '+ 1)/2'), ('math.log(1/base)', 'base')])
 
 
 # %%
 def by_hand(weights, times):
     "Repeated softmax with exponentials written out."
-    for _ in range(times): weights = [math.exp(a)/sum(map(math.exp, weights)) for a in weights]
+    for _ in range(times):
+        whole = sum(map(math.exp, weights))
+        weights = [math.exp(a)/whole for a in weights]
     return weights
 
 def shrinking(M, step=1e-4):
@@ -242,11 +277,24 @@ by_hand((.9, .1, 0.), 2), shrinking(3)
 #| code-fold: true
 #| code-summary: "The claim about copying, its routes and its edits"
 as64 = lambda *a: torch.tensor(a, dtype=torch.float64)
-claim('lirdrec.copied', 'Copied into the place of logits, weights go to even ones, near them by a factor $1/M$ a step.', of=copied, source='official code, src/models/lirdrec.py; derivation ours',
-    checks=[Check('brute force', lambda f: [*f(as64(.9, .1, 0.), 3), *f(as64(.2, .8), 1)], lambda: [*by_hand((.9, .1, 0.), 3), *by_hand((.2, .8), 1)], 1e-14, 'float64'),
-            Check('finite differences', lambda f: [(f(torch.full((M,), 1/M, dtype=torch.float64) + 1e-4*torch.eye(M, dtype=torch.float64)[0] - 1e-4*torch.eye(M, dtype=torch.float64)[1], 1)[0].item() - 1/M)/1e-4 for M in (2, 3, 5)], lambda: [1/2, 1/3, 1/5], 1e-4, 'step 1e-4: its size times the second derivative, below one'),
+
+def left(f, M, step=1e-4):
+    "How much of a small difference from even weights one copy leaves."
+    start = as64(*[1/M]*M)
+    start[0], start[1] = start[0] + step, start[1] - step
+    return (f(start, 1)[0].item() - 1/M)/step
+
+claim('lirdrec.copied',
+    'Copied into the place of logits, weights go to even ones, near them by a factor $1/M$ a step.',
+    of=copied, source='official code, src/models/lirdrec.py; derivation ours',
+    checks=[Check('brute force', lambda f: [*f(as64(.9, .1, 0.), 3), *f(as64(.2, .8), 1)],
+                  lambda: [*by_hand((.9, .1, 0.), 3), *by_hand((.2, .8), 1)], 1e-14, 'float64'),
+            Check('finite differences', lambda f: [left(f, M) for M in (2, 3, 5)],
+                  lambda: [1/2, 1/3, 1/5], 1e-4,
+                  'step 1e-4: its size times the second derivative, below one'),
             Check('limit', lambda f: f(as64(1., 0., 0., 0.), 40), lambda: [.25]*4, 1e-12, 'forty halvings')],
-    mutants=[('range(times)', 'range(times + 1)'), ('weights.softmax(-1)', 'weights.exp()'), ('weights.softmax(-1)', '(5*weights).softmax(-1)')])
+    mutants=[('range(times)', 'range(times + 1)'), ('weights.softmax(-1)', 'weights.exp()'),
+             ('weights.softmax(-1)', '(5*weights).softmax(-1)')])
 
 
 # %%
@@ -256,8 +304,10 @@ def highest(M, n=20_000):
     "The largest weight after one softmax, over corners and many random lists of weights."
     lists = np.r_[np.random.default_rng(0).dirichlet(np.full(M, .3), n), np.eye(M)]
     return softmax(lists, axis=1).max()
+
 claim('lirdrec.ceiling', 'After one full copy no weight is above $e/(e+M-1)$.', of=ceiling, source='ours',
-    checks=[Check('brute force', lambda f: [f(2), f(3), f(7)], lambda: [highest(2), highest(3), highest(7)], 1e-12, 'reached at a corner; no random list is higher'),
+    checks=[Check('brute force', lambda f: [f(2), f(3), f(7)], lambda: [highest(2), highest(3), highest(7)],
+                  1e-12, 'reached at a corner; no random list is higher'),
             Check('limit', lambda f: [f(1), f(10**9)], lambda: [1., 0.], 1e-8, 'a single branch; very many')],
     mutants=[('branches - 1', 'branches'), ('math.e/(', '1/('), ('math.e + branches', '1 + branches')])
 
@@ -283,8 +333,10 @@ def by_copying(mix):
 
 def by_differences(mix, h=1e-6):
     "Central differences in numpy, by the memory and by the proposals."
-    e = np.eye(3)*h
-    return [(mixed_score(F, MEMORY.numpy() + d, mix) - mixed_score(F, MEMORY.numpy() - d, mix))/(2*h) for d in e] + [(mixed_score(F.numpy() + d, MEMORY, mix) - mixed_score(F.numpy() - d, MEMORY, mix))/(2*h) for d in e]
+    f, memory, small = F.numpy(), MEMORY.numpy(), np.eye(3)*h
+    by_memory = lambda d: mixed_score(f, memory + d, mix)
+    by_network = lambda d: mixed_score(f + d, memory, mix)
+    return [(s(d) - s(-d))/(2*h) for s in (by_memory, by_network) for d in small]
 
 by_copying(.3)
 
@@ -292,11 +344,18 @@ by_copying(.3)
 #| code-fold: true
 #| code-summary: "The claim about who is taught, its routes and its edits"
 of_mix = lambda f, mix: torch.cat(f((mix*F + (1 - mix)*MEMORY).softmax(0), SCORES, mix))
-claim('lirdrec.taught', 'The score teaches the memory by $(1-\\omega)a_m(s_m-s)$ and the network by $\\omega a_m(s_m-s)$.', of=taught, source='ours, for official code, src/models/lirdrec.py',
-    checks=[Check('trusted implementation', lambda f: of_mix(f, .3), lambda: by_copying(.3), 1e-14, 'float64, torch autograd through the module'),
-            Check('finite differences', lambda f: [*of_mix(f, .3), *of_mix(f, .9)], lambda: [*by_differences(.3), *by_differences(.9)], 1e-9, 'central differences with step 1e-6'),
-            Check('limit', lambda f: torch.stack(f(as64(.2, .8), as64(3., 3.), .5)), lambda: torch.zeros(2, 2), 1e-14, 'branches that agree teach nothing')],
-    mutants=[('(1 - mix)*by_logits, mix', 'mix*by_logits, (1 - mix)'), ('weights*(scores', '(scores'), ('scores - weights @ scores', 'scores')])
+claim('lirdrec.taught',
+    'The score teaches the memory by $(1-\\omega)a_m(s_m-s)$ and the network by $\\omega a_m(s_m-s)$.',
+    of=taught, source='ours, for official code, src/models/lirdrec.py',
+    checks=[Check('trusted implementation', lambda f: of_mix(f, .3), lambda: by_copying(.3), 1e-14,
+                  'float64, torch autograd through the module'),
+            Check('finite differences', lambda f: [*of_mix(f, .3), *of_mix(f, .9)],
+                  lambda: [*by_differences(.3), *by_differences(.9)], 1e-9,
+                  'central differences with step 1e-6'),
+            Check('limit', lambda f: torch.stack(f(as64(.2, .8), as64(3., 3.), .5)),
+                  lambda: torch.zeros(2, 2), 1e-14, 'branches that agree teach nothing')],
+    mutants=[('(1 - mix)*by_logits, mix', 'mix*by_logits, (1 - mix)'), ('weights*(scores', '(scores'),
+             ('scores - weights @ scores', 'scores')])
 
 
 # %% [markdown]
@@ -313,7 +372,8 @@ def course(sure, ax):
         w = network_weight(e)
         memory = (w*f + (1 - w)*memory).softmax(0)
         found.append(memory)
-    for k, color in enumerate(('blue', 'sky', 'purple')): ax.plot(range(1, 31), torch.stack(found)[:, k], color=COLORS[color], label=f'branch {k + 1}')
+    for k, color in enumerate(('blue', 'sky', 'purple')):
+        ax.plot(range(1, 31), torch.stack(found)[:, k], color=COLORS[color], label=f'branch {k + 1}')
     ax.plot(range(1, 31), [network_weight(e) for e in range(1, 31)], '--', color=COLORS['grey'], label='ω')
     ax.set(xlabel='epoch', ylabel='weight', ylim=(-.03, 1.03))
     ax.legend(loc='upper right')
@@ -324,7 +384,8 @@ def course(sure, ax):
 #| fig-cap: "Weights of three branches for one user (solid) and the weight ω of the network (dashed). The slider moves how sure the network is."
 #| echo: false
 slider('size of logits', [.3, 1, 2, 5, 10], course,
-    'However sure the network is, its weights last as long as ω does: the three solid lines meet at a third soon after the dashed one reaches zero.', start=2)
+    'However sure the network is, its weights last as long as ω does: the three solid lines meet '
+    'at a third soon after the dashed one reaches zero.', start=2)
 
 # %% [markdown]
 # ## What if
