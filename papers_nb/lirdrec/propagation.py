@@ -19,17 +19,24 @@ def gain(
     eigenvalue, # λ, in [-1, 1], a number or an array
     layers: int, # L, at least 0
 ): # like eigenvalue
-    "By how much the sum over 0 to L layers multiplies a part of the rows. Source: ours, for the propagation of the official code, `src/models/lirdrec.py`."
-    if layers < 0: raise UserError(f'layers={layers}: at least 0')
+    """By how much the sum over 0 to L layers multiplies a part of the rows.
+
+    Source: ours, for the propagation of the official code, `src/models/lirdrec.py`."""
+    if layers < 0:
+        raise UserError(f'layers={layers}: at least 0')
     x = np.asarray(eigenvalue, dtype=float)
-    if (np.abs(x) > 1 + 1e-6).any(): raise UserError(f'eigenvalue={eigenvalue}: from -1 to 1')
-    with np.errstate(invalid='ignore', divide='ignore'): return np.where(x == 1., layers + 1., (1 - x**(layers + 1))/(1 - x))
+    if (np.abs(x) > 1 + 1e-6).any():
+        raise UserError(f'eigenvalue={eigenvalue}: from -1 to 1')
+    with np.errstate(invalid='ignore', divide='ignore'):
+        return np.where(x == 1., layers + 1., (1 - x**(layers + 1))/(1 - x))
 
 # %% ../../nbs/lirdrec/14_propagation.ipynb #8cb2f8cb
 def heard(
     neighbours: Tensor, # ids of the neighbours of each item, itself among them, (n, k)
 )->Tensor: # float64 (n,)
-    "With how much weight each item enters the means of all items. Source: ours, for the item graph of the official code, `src/models/lirdrec.py`."
+    """With how much weight each item enters the means of all items.
+
+    Source: ours, for the item graph of the official code, `src/models/lirdrec.py`."""
     n, k = neighbours.shape
     return torch.bincount(neighbours.flatten(), minlength=n).double()/k
 
@@ -48,8 +55,12 @@ def first_turn(
     dim: int=64, # d
     lr: float=1e-4, # η, of Adam
 )->float: # radians
-    "How far Adam's first step turns a Xavier-normal row, for steps that are small. Source: ours."
-    if users < 1 or dim < 1 or lr <= 0: raise UserError(f'users={users}, dim={dim}, lr={lr}: at least 1, at least 1, above 0')
+    """How far Adam's first step turns a Xavier-normal row, for steps that are small.
+
+    Source: ours."""
+    if users < 1 or dim < 1 or lr <= 0:
+        raise UserError(
+            f'users={users}, dim={dim}, lr={lr}: at least 1, at least 1, above 0')
     return lr*((users + dim)/2)**.5
 
 # %% ../../nbs/lirdrec/14_propagation.ipynb #85c819e4
@@ -62,8 +73,15 @@ def step_cost(
     hidden: int=256,  # w
     layers: int=2,    # L
     neighbours: int=10, # k
-)->tuple[int, int, int, int]: # floating-point operations of encoders, graph of pairs, graph of alike items (at most), networks that weigh
-    "What the products in a forward of LIRDRec cost. Source: ours, for the official code, `src/models/lirdrec.py`."
+)->tuple[int, int, int, int]: # encoders, both graphs, networks that weigh
+    """Floating-point operations of the products in a forward of LIRDRec: encoders,
+    graph of pairs, graph of alike items (at most), networks that weigh.
+
+    Source: ours, for the official code, `src/models/lirdrec.py`."""
     branches = [*sizes, sum(sizes)]
     width = len(branches)*dim
-    return 2*items*hidden*sum(d + dim for d in branches), 4*pairs*width*layers, 2*items*neighbours*len(sizes)*width, 2*users*len(branches)*(dim + 1)*(dim//4)
+    encoders = 2*items*hidden*sum(d + dim for d in branches)
+    graph_of_pairs = 4*pairs*width*layers
+    graph_of_alike = 2*items*neighbours*len(sizes)*width
+    networks = 2*users*len(branches)*(dim + 1)*(dim//4)
+    return encoders, graph_of_pairs, graph_of_alike, networks

@@ -95,11 +95,16 @@ def gain(
     eigenvalue, # λ, in [-1, 1], a number or an array
     layers: int, # L, at least 0
 ): # like eigenvalue
-    "By how much the sum over 0 to L layers multiplies a part of the rows. Source: ours, for the propagation of the official code, `src/models/lirdrec.py`."
-    if layers < 0: raise UserError(f'layers={layers}: at least 0')
+    """By how much the sum over 0 to L layers multiplies a part of the rows.
+
+    Source: ours, for the propagation of the official code, `src/models/lirdrec.py`."""
+    if layers < 0:
+        raise UserError(f'layers={layers}: at least 0')
     x = np.asarray(eigenvalue, dtype=float)
-    if (np.abs(x) > 1 + 1e-6).any(): raise UserError(f'eigenvalue={eigenvalue}: from -1 to 1')
-    with np.errstate(invalid='ignore', divide='ignore'): return np.where(x == 1., layers + 1., (1 - x**(layers + 1))/(1 - x))
+    if (np.abs(x) > 1 + 1e-6).any():
+        raise UserError(f'eigenvalue={eigenvalue}: from -1 to 1')
+    with np.errstate(invalid='ignore', divide='ignore'):
+        return np.where(x == 1., layers + 1., (1 - x**(layers + 1))/(1 - x))
 
 
 # %%
@@ -119,9 +124,14 @@ pairs_of = np.bincount(made.pairs(TRAIN)[1], minlength=made.items)
 def lengths(items, layers):
     "Rank correlation of row length and popularity in an untrained network."
     torch.manual_seed(0)
-    return spearmanr(LIRDRecNet(made, layers=layers, neighbours=0, items=items).eval()()[1].norm(dim=1).detach(), pairs_of).statistic
+    net = LIRDRecNet(made, layers=layers, neighbours=0, items=items).eval()
+    return spearmanr(net()[1].norm(dim=1).detach(), pairs_of).statistic
 
-Markdown('\n'.join(['| rows made of | 1 layer | 2 layers | 3 layers |', '|---|---|---|---|', *[f'| {n} | ' + ' | '.join(f'{lengths(items, L):.2f}' for L in (1, 2, 3)) + ' |' for n, items in (('features', 'features'), ('free rows', 'ids'))]]))
+lines = ['| rows made of | 1 layer | 2 layers | 3 layers |', '|---|---|---|---|']
+for name, items in (('features', 'features'), ('free rows', 'ids')):
+    found = ' | '.join(f'{lengths(items, L):.2f}' for L in (1, 2, 3))
+    lines.append(f'| {name} | {found} |')
+Markdown('\n'.join(lines))
 
 
 # %% [markdown]
@@ -140,7 +150,9 @@ Markdown('\n'.join(['| rows made of | 1 layer | 2 layers | 3 layers |', '|---|--
 def heard(
     neighbours: Tensor, # ids of the neighbours of each item, itself among them, (n, k)
 )->Tensor: # float64 (n,)
-    "With how much weight each item enters the means of all items. Source: ours, for the item graph of the official code, `src/models/lirdrec.py`."
+    """With how much weight each item enters the means of all items.
+
+    Source: ours, for the item graph of the official code, `src/models/lirdrec.py`."""
     n, k = neighbours.shape
     return torch.bincount(neighbours.flatten(), minlength=n).double()/k
 
@@ -149,7 +161,8 @@ def heard(
 # One item in the middle of six others, with four neighbours each, itself among them:
 
 # %%
-points = torch.tensor([[1., 1., 1.], [3., 0, 1], [0, 3, 1], [1, 3, 0], [3, 1, 0], [0, 1, 3], [1, 0, 3]])
+around = [3., 0, 1], [0, 3, 1], [1, 3, 0], [3, 1, 0], [0, 1, 3], [1, 0, 3]
+points = torch.tensor([[1., 1, 1], *around])
 heard(nearest(points, 4)).tolist()
 
 # %% [markdown]
@@ -191,8 +204,12 @@ def first_turn(
     dim: int=64, # d
     lr: float=1e-4, # η, of Adam
 )->float: # radians
-    "How far Adam's first step turns a Xavier-normal row, for steps that are small. Source: ours."
-    if users < 1 or dim < 1 or lr <= 0: raise UserError(f'users={users}, dim={dim}, lr={lr}: at least 1, at least 1, above 0')
+    """How far Adam's first step turns a Xavier-normal row, for steps that are small.
+
+    Source: ours."""
+    if users < 1 or dim < 1 or lr <= 0:
+        raise UserError(
+            f'users={users}, dim={dim}, lr={lr}: at least 1, at least 1, above 0')
     return lr*((users + dim)/2)**.5
 
 
@@ -205,13 +222,24 @@ through_length(p, g), (through_length(p, g) @ p).item()
 
 # %%
 #| code-fold: true
-SIZES = {'Baby': (19_445, 7_050, 118_551, (4096, 384)), 'Sports': (35_598, 18_357, 218_409, (4096, 384)), 'Clothing': (39_387, 23_033, 197_338, (4096, 384)), 'MicroLens': (98_129, 17_228, 500_064, (1024, 1024)), 'Electronics': (192_403, 63_001, 1_254_441, (4096, 384))} # users, items, training pairs, numbers of features
+SIZES = { # users, items, training pairs, numbers of features
+    'Baby': (19_445, 7_050, 118_551, (4096, 384)),
+    'Sports': (35_598, 18_357, 218_409, (4096, 384)),
+    'Clothing': (39_387, 23_033, 197_338, (4096, 384)),
+    'MicroLens': (98_129, 17_228, 500_064, (1024, 1024)),
+    'Electronics': (192_403, 63_001, 1_254_441, (4096, 384)),
+}
+
 def turn_line(n):
-    "One line: T equal steps across a row turn it by arctan(T times the first turn), at most a right angle."
+    """One line: T equal steps across a row turn it by arctan(T times the first turn), at
+    most a right angle."""
     users, _, pairs, _ = SIZES[n]
-    steps = -(-pairs//2048)
-    return f'| {n} | {users:,} | {first_turn(users):.4f} | {steps} | {np.degrees(np.arctan(steps*first_turn(users))):.0f}° |'
-Markdown('\n'.join(['| set | users | first turn [rad] | steps an epoch | turn in an epoch, if all steps agreed |', '|---|---|---|---|---|', *map(turn_line, SIZES)]))
+    steps, first = -(-pairs//2048), first_turn(users)
+    turn = np.degrees(np.arctan(steps*first))
+    return f'| {n} | {users:,} | {first:.4f} | {steps} | {turn:.0f}° |'
+
+head = 'set | users | first turn [rad] | steps an epoch | turn in an epoch, if all steps agreed'
+Markdown('\n'.join([f'| {head} |', '|---|---|---|---|---|', *map(turn_line, SIZES)]))
 
 
 # %% [markdown]
@@ -236,11 +264,18 @@ def step_cost(
     hidden: int=256,  # w
     layers: int=2,    # L
     neighbours: int=10, # k
-)->tuple[int, int, int, int]: # floating-point operations of encoders, graph of pairs, graph of alike items (at most), networks that weigh
-    "What the products in a forward of LIRDRec cost. Source: ours, for the official code, `src/models/lirdrec.py`."
+)->tuple[int, int, int, int]: # encoders, both graphs, networks that weigh
+    """Floating-point operations of the products in a forward of LIRDRec: encoders,
+    graph of pairs, graph of alike items (at most), networks that weigh.
+
+    Source: ours, for the official code, `src/models/lirdrec.py`."""
     branches = [*sizes, sum(sizes)]
     width = len(branches)*dim
-    return 2*items*hidden*sum(d + dim for d in branches), 4*pairs*width*layers, 2*items*neighbours*len(sizes)*width, 2*users*len(branches)*(dim + 1)*(dim//4)
+    encoders = 2*items*hidden*sum(d + dim for d in branches)
+    graph_of_pairs = 4*pairs*width*layers
+    graph_of_alike = 2*items*neighbours*len(sizes)*width
+    networks = 2*users*len(branches)*(dim + 1)*(dim//4)
+    return encoders, graph_of_pairs, graph_of_alike, networks
 
 
 # %%
@@ -249,8 +284,12 @@ def cost_line(n):
     "One line of the table."
     users, items, pairs, sizes = SIZES[n]
     cost = step_cost(users, items, sizes, pairs)
-    return f'| {n} | ' + ' | '.join(f'{c/1e9:.2f}' for c in cost) + f' | {100*cost[0]/sum(cost):.1f} % |'
-Markdown('\n'.join(['| set | encoders [GFLOP] | graph of pairs [GFLOP] | graph of alike items [GFLOP] | networks that weigh [GFLOP] | part of the encoders |', '|---|---|---|---|---|---|', *map(cost_line, SIZES)]))
+    shown = ' | '.join(f'{c/1e9:.2f}' for c in cost)
+    return f'| {n} | {shown} | {100*cost[0]/sum(cost):.1f} % |'
+
+parts = 'encoders', 'graph of pairs', 'graph of alike items', 'networks that weigh'
+head = ' | '.join(['set', *(f'{part} [GFLOP]' for part in parts), 'part of the encoders'])
+Markdown('\n'.join([f'| {head} |', '|---|---|---|---|---|---|', *map(cost_line, SIZES)]))
 
 # %% [markdown]
 # So in these sets nearly all of the counted operations are products of fixed features with weights that change. Operations are not time: sparse products often wait for memory. [The benchmark](50_bench.ipynb) measures time.
@@ -274,8 +313,8 @@ def by_powers(layers):
 
 def by_layers(layers):
     "The same from the network's own propagation, in float32."
-    user, item = np.nonzero(R)
-    u, i = Propagation(user, item, 7, 5, layers)(*torch.from_numpy(vectors).float().split([7, 5]))
+    u, i = torch.from_numpy(vectors).float().split([7, 5])
+    u, i = Propagation(*np.nonzero(R), 7, 5, layers)(u, i)
     return (np.r_[u.numpy(), i.numpy()]*vectors).sum(0)
 
 values.round(3) + 0, by_powers(3).round(3) + 0  # + 0 takes the sign from a zero
@@ -285,10 +324,16 @@ values.round(3) + 0, by_powers(3).round(3) + 0  # + 0 takes the sign from a zero
 #| code-summary: "The claim about the gain, its routes and its edits"
 x = sympy.symbols('x')
 clipped = np.clip(values, -1, 1)
-claim('lirdrec.gain', 'The sum over 0 to $L$ layers multiplies an eigenvector of $\\hat A$ by $\\sum_{l\\le L}\\lambda^l$.', of=gain, source='ours, for the propagation of the official code',
-    checks=[Check('brute force', lambda f: np.r_[f(clipped, 2), f(clipped, 3)], lambda: np.r_[by_powers(2), by_powers(3)], 1e-8, 'float64, powers of a 12 by 12 matrix; near 1 the quotient loses digits'),
-            Check('trusted implementation', lambda f: f(clipped, 3), lambda: by_layers(3), 1e-4, 'the network, float32'),
-            Check('limit', lambda f: [f(1., 4), f(-1., 4), f(-1., 3), f(0., 2)], lambda: [5., 1., 0., 1.], 1e-12, 'the ends and the middle')],
+claim('lirdrec.gain',
+    'The sum over 0 to $L$ layers multiplies an eigenvector of $\\hat A$ by $\\sum_{l\\le L}\\lambda^l$.',
+    of=gain, source='ours, for the propagation of the official code',
+    checks=[Check('brute force', lambda f: np.r_[f(clipped, 2), f(clipped, 3)],
+                  lambda: np.r_[by_powers(2), by_powers(3)], 1e-8,
+                  'float64, powers of a 12 by 12 matrix; near 1 the quotient loses digits'),
+            Check('trusted implementation', lambda f: f(clipped, 3), lambda: by_layers(3), 1e-4,
+                  'the network, float32'),
+            Check('limit', lambda f: [f(1., 4), f(-1., 4), f(-1., 3), f(0., 2)],
+                  lambda: [5., 1., 0., 1.], 1e-12, 'the ends and the middle')],
     mutants=[('layers + 1., (1', 'layers, (1'), ('x**(layers + 1)', 'x**layers'), ('/(1 - x)', '/(1 + x)')])
 
 # %% [markdown]
@@ -296,7 +341,9 @@ claim('lirdrec.gain', 'The sum over 0 to $L$ layers multiplies an eigenvector of
 
 # %%
 roots = np.sqrt(A.sum(1))
-assert np.abs(scaled @ roots - roots).max() < 1e-12 and np.abs(values).max() < 1 + 1e-12 and np.allclose(np.sort(values), np.sort(-values))
+assert np.abs(scaled @ roots - roots).max() < 1e-12
+assert np.abs(values).max() < 1 + 1e-12
+assert np.allclose(np.sort(values), np.sort(-values))
 
 
 # %%
@@ -313,8 +360,10 @@ def whole(ids, n):
 
 NEAR = nearest(torch.from_numpy(np.random.default_rng(1).standard_normal((30, 4))), 5)
 rows = np.random.default_rng(2).standard_normal((30, 3))
-means = whole(NEAR.tolist(), 30) @ rows
-assert np.allclose(whole(NEAR.tolist(), 30).sum(1), 1) and (means.min(0) >= rows.min(0)).all() and (means.max(0) <= rows.max(0)).all()
+S = whole(NEAR.tolist(), 30)
+means = S @ rows
+assert np.allclose(S.sum(1), 1)
+assert (means.min(0) >= rows.min(0)).all() and (means.max(0) <= rows.max(0)).all()
 by_rows(NEAR.tolist(), 30)[:4]
 
 # %%
@@ -325,14 +374,23 @@ def by_cosines(k=5):
     "How many items have item j among the k of largest cosine, numpy."
     c = cosines(np.random.default_rng(1).standard_normal((30, 4)))
     return [sum(j in np.argsort(-row)[:k] for row in c)/k for j in range(30)]
-claim('lirdrec.heard', 'An item enters the means of all items with the weight $c_j=\\frac1k|\\{i:j\\in\\mathcal N_k(i)\\}|$.', of=heard, source='ours, for the item graph of the official code',
+
+alone = torch.zeros(8, 1, dtype=torch.int64)
+claim('lirdrec.heard',
+    'An item enters the means of all items with the weight '
+    '$c_j=\\frac1k|\\{i:j\\in\\mathcal N_k(i)\\}|$.',
+    of=heard, source='ours, for the item graph of the official code',
     checks=[Check('brute force', lambda f: f(NEAR), lambda: by_rows(NEAR.tolist(), 30), 1e-12, 'float64'),
-            Check('trusted implementation', lambda f: f(NEAR), by_cosines, 1e-12, 'float64, neighbours by numpy'),
-            Check('limit', lambda f: [f(torch.zeros(8, 1, dtype=torch.int64))[0].item(), f(NEAR).sum().item()], lambda: [8., 30.], 1e-12, 'all hear one; one on average')],
-    mutants=[('.double()/k', '.double()'), ('/k', '/n'), ('neighbours.flatten()', 'neighbours[:, 1:].flatten()')])
+            Check('trusted implementation', lambda f: f(NEAR), by_cosines, 1e-12,
+                  'float64, neighbours by numpy'),
+            Check('limit', lambda f: [f(alone)[0].item(), f(NEAR).sum().item()],
+                  lambda: [8., 30.], 1e-12, 'all hear one; one on average')],
+    mutants=[('.double()/k', '.double()'), ('/k', '/n'),
+             ('neighbours.flatten()', 'neighbours[:, 1:].flatten()')])
 
 # %%
-P, G = (torch.from_numpy(np.random.default_rng(s).standard_normal((4, 6))) for s in (2, 3))
+numbers = lambda seed: np.random.default_rng(seed).standard_normal((4, 6))
+P, G = (torch.from_numpy(numbers(seed)) for seed in (2, 3))
 
 def by_autograd():
     "The gradient through torch's normalize."
@@ -341,44 +399,54 @@ def by_autograd():
 
 def by_steps(h=1e-5):
     "Central differences in numpy."
-    value = lambda p: ((p/np.linalg.norm(p, axis=1, keepdims=True))*G.numpy()).sum()
-    units = [np.eye(24)[k].reshape(4, 6) for k in range(24)]
-    return np.array([(value(P.numpy() + h*e) - value(P.numpy() - h*e))/(2*h) for e in units]).reshape(4, 6)
+    p, g = P.numpy(), G.numpy()
+    value = lambda p: ((p/np.linalg.norm(p, axis=1, keepdims=True))*g).sum()
+    slope = lambda e: (value(p + h*e) - value(p - h*e))/(2*h)
+    return np.array([slope(e.reshape(4, 6)) for e in np.eye(24)]).reshape(4, 6)
 
 by_autograd()[0], by_steps()[0]
 
 # %%
 #| code-fold: true
 #| code-summary: "The claim about the gradient of a length, its routes and its edits"
-claim('lirdrec.through_length', 'Through a row at length one the gradient is $\\frac1{\\|p\\|}(I-\\hat p\\hat p^\\top)g$.', of=through_length, source='ours',
+claim('lirdrec.through_length',
+    'Through a row at length one the gradient is $\\frac1{\\|p\\|}(I-\\hat p\\hat p^\\top)g$.',
+    of=through_length, source='ours',
     checks=[Check('trusted implementation', lambda f: f(P, G), by_autograd, 1e-13, 'float64, torch autograd'),
-            Check('finite differences', lambda f: f(P, G), by_steps, 1e-8, 'central differences with step 1e-5'),
-            Check('limit', lambda f: f(P, P), lambda: torch.zeros(4, 6), 1e-13, 'along the row nothing changes')],
+            Check('finite differences', lambda f: f(P, G), by_steps, 1e-8,
+                  'central differences with step 1e-5'),
+            Check('limit', lambda f: f(P, P), lambda: torch.zeros(4, 6), 1e-13,
+                  'along the row nothing changes')],
     mutants=[(')/length', ')'), ('g - (g*unit)', 'g + (g*unit)'), ('*unit)/length', '*p)/length')])
 
 
 # %%
 def angle(before, after):
     "Mean angle between rows."
-    return (normalize(before.double(), dim=1)*normalize(after.double(), dim=1)).sum(1).clamp(max=1).acos().mean().item()
+    a, b = (normalize(rows.double(), dim=1) for rows in (before, after))
+    return (a*b).sum(1).clamp(max=1).acos().mean().item()
 
 def by_adam(users, dim, lr, longer=1., seed=0):
-    "Mean angle by which torch's Adam turns random rows in its first step, under random gradients by their directions."
+    """Mean angle by which torch's Adam turns random rows in its first step, under
+    random gradients by their directions."""
     torch.manual_seed(seed)
-    p = (longer*torch.nn.init.xavier_normal_(torch.empty(users, dim, dtype=torch.float64))).requires_grad_()
+    p = torch.nn.init.xavier_normal_(torch.empty(users, dim, dtype=torch.float64))
+    p = (longer*p).requires_grad_()
     before = p.detach().clone()
-    (normalize(p, dim=1)*torch.randn(users, dim, dtype=torch.float64)).sum().backward()
+    g = torch.randn(users, dim, dtype=torch.float64)
+    (normalize(p, dim=1)*g).sum().backward()
     torch.optim.Adam([p], lr).step()
     return angle(before, p.detach())
 
 def by_training(lr=1e-4):
-    "The same for the user rows of a real network, by a real step over all training pairs."
+    "The same for the user rows of a real network, by a step over all training pairs."
     torch.manual_seed(0)
     net = LIRDRecNet(made)
     net.start_epoch(1)
     before = {m: t.detach().clone() for m, t in net.tables.items()}
     user, item = (torch.from_numpy(a) for a in made.pairs(TRAIN))
-    net.loss(user, item, Negatives(user, item).draw(user, torch.Generator().manual_seed(0))).backward()
+    other = Negatives(user, item).draw(user, torch.Generator().manual_seed(0))
+    net.loss(user, item, other).backward()
     torch.optim.Adam(net.parameters(), lr).step()
     return np.mean([angle(before[m], t.detach()) for m, t in net.tables.items()])
 
@@ -389,9 +457,14 @@ SHAPES = ((4000, 64, 1e-4), (9000, 256, 2e-5))
 #| code-fold: true
 #| code-summary: "The claim about the turn, its routes and its edits"
 ratio = lambda f, of: [f(*s)/of(*s) for s in SHAPES]
-claim('lirdrec.first_turn', 'Adam\'s first step turns a Xavier-normal row by about $\\eta\\sqrt{(n_u+d)/2}$.', of=first_turn, source='ours',
-    checks=[Check('sampling', lambda f: ratio(f, by_adam), lambda: [1., 1.], .03, 'torch.optim.Adam on random gradients; lengths vary by $1/\\sqrt{2d}$ and a sign vector is not quite perpendicular, both of order $1/d$, here 1/64'),
-            Check('trusted implementation', lambda f: f(made.users)/by_training(), lambda: 1., .03, 'a step of the recommender itself, its three tables of user rows')],
+claim('lirdrec.first_turn',
+    'Adam\'s first step turns a Xavier-normal row by about $\\eta\\sqrt{(n_u+d)/2}$.',
+    of=first_turn, source='ours',
+    checks=[Check('sampling', lambda f: ratio(f, by_adam), lambda: [1., 1.], .03,
+                  'torch.optim.Adam on random gradients; lengths vary by $1/\\sqrt{2d}$ and a sign vector '
+                  'is not quite perpendicular, both of order $1/d$, here 1/64'),
+            Check('trusted implementation', lambda f: f(made.users)/by_training(), lambda: 1., .03,
+                  'a step of the recommender itself, its three tables of user rows')],
     mutants=[('(users + dim)/2', 'users + dim'), ('lr*', '2*lr*'), ('(users + dim)', '(users*dim)')])
 
 
@@ -407,23 +480,34 @@ class Counted(float):
         return Counted(float(self) + float(other))
 
 def plainly(matrix, rows):
-    "A sparse matrix times rows, entry by entry and number by number, with numbers that count."
+    """A sparse matrix times rows, entry by entry and number by number, with numbers
+    that count."""
     out = [[Counted(0.)]*len(rows[0]) for _ in range(matrix.shape[0])]
-    for (i, j), v in zip(matrix.to_sparse_coo().indices().T.tolist(), matrix.values().tolist()):
+    places = matrix.to_sparse_coo().indices().T.tolist()
+    for (i, j), v in zip(places, matrix.values().tolist()):
         out[i] = [o + Counted(v)*x for o, x in zip(out[i], rows[j])]
     return out
 
 def by_counting(users, items, sizes, pairs, dim, hidden, layers, neighbours=3):
-    "What torch counts in the dense products of a network, and what counting numbers count in its sparse ones."
+    """What torch counts in the dense products of a network, and what counting numbers
+    count in its sparse ones."""
     rng = np.random.default_rng(0)
-    took = np.unique(np.r_[np.c_[np.arange(users), np.arange(users) % items], rng.integers(0, (users, items), (9*pairs, 2))], axis=0, return_index=True)
-    user, item = took[0][np.sort(np.argsort(took[1])[:pairs])].T
-    shop = Interactions('x', user, item, np.zeros(pairs, int), {f'm{k}': rng.standard_normal((items, s)).astype('f4') for k, s in enumerate(sizes)}, users, items)
+    one_each = np.c_[np.arange(users), np.arange(users) % items]
+    others = rng.integers(0, (users, items), (9*pairs, 2))
+    took, first = np.unique(np.r_[one_each, others], axis=0, return_index=True)
+    user, item = took[np.sort(np.argsort(first)[:pairs])].T
+    normal = lambda size: rng.standard_normal((items, size)).astype('f4')
+    features = {f'm{k}': normal(size) for k, size in enumerate(sizes)}
+    shop = Interactions(
+        'x', user, item, np.zeros(pairs, int), features, users, items)
     net = LIRDRecNet(shop, dim, hidden, layers, neighbours=neighbours)
+    branches = len(net.branches)
     with FlopCounterMode(display=False) as encoders:
         for m in net.branches: net.encoders[m](getattr(net, f'x_{m}'))
-    with FlopCounterMode(display=False) as networks: net.copying([torch.ones(users, dim)]*len(net.branches))
-    counts, (u, i) = [], (torch.ones(n, dim*len(net.branches)).tolist() for n in (users, items))
+    with FlopCounterMode(display=False) as networks:
+        net.copying([torch.ones(users, dim)]*branches)
+    u, i = (torch.ones(n, dim*branches).tolist() for n in (users, items))
+    counts = []
     for steps in ([(net.graph.r, i), (net.graph.r_t, u)]*layers, [(net.alike.s, i)]):
         Counted.done = 0
         for matrix, rows in steps: plainly(matrix, rows)
@@ -437,10 +521,19 @@ step_cost(*SHAPE, 3), by_counting(*SHAPE)
 #| code-fold: true
 #| code-summary: "The claim about the cost, its routes and its edits"
 more = (9, 7, (5, 4), 20, 4, 6, 1)
-claim('lirdrec.step_cost', 'A forward costs $2n_iw\\sum_b(D_b+d)$ operations in the encoders and $4NMdL$ in the graph of pairs.', of=step_cost, source='ours, for the official code',
-    checks=[Check('trusted implementation', lambda f: [f(*s, 3)[k] for s in (SHAPE, more) for k in (0, 3)], lambda: [by_counting(*s)[k] for s in (SHAPE, more) for k in (0, 3)], .1, 'whole numbers; torch.utils.flop_counter on the network'),
-            Check('brute force', lambda f: [*f(*SHAPE, 3)[1:3], f(*more, 3)[1], f(*more, 7)[2]], lambda: [*by_counting(*SHAPE)[1:3], by_counting(*more)[1], 2*by_counting(*more, neighbours=7)[2]], .1, 'whole numbers; numbers that count what is done to them. With two modalities and all items as neighbours each entry is stored once instead of twice')],
-    mutants=[('d + dim for', 'd for'), ('4*pairs', '2*pairs'), ('[*sizes, sum(sizes)]', 'list(sizes)'), ('(dim + 1)*', 'dim*'), ('items*neighbours*', 'items*')])
+claim('lirdrec.step_cost',
+    'A forward costs $2n_iw\\sum_b(D_b+d)$ operations in the encoders and $4NMdL$ in the graph of pairs.',
+    of=step_cost, source='ours, for the official code',
+    checks=[Check('trusted implementation', lambda f: [f(*s, 3)[k] for s in (SHAPE, more) for k in (0, 3)],
+                  lambda: [by_counting(*s)[k] for s in (SHAPE, more) for k in (0, 3)], .1,
+                  'whole numbers; torch.utils.flop_counter on the network'),
+            Check('brute force', lambda f: [*f(*SHAPE, 3)[1:3], f(*more, 3)[1], f(*more, 7)[2]],
+                  lambda: [*by_counting(*SHAPE)[1:3], by_counting(*more)[1],
+                           2*by_counting(*more, neighbours=7)[2]], .1,
+                  'whole numbers; numbers that count what is done to them. With two modalities and all '
+                  'items as neighbours each entry is stored once instead of twice')],
+    mutants=[('d + dim for', 'd for'), ('4*pairs', '2*pairs'), ('[*sizes, sum(sizes)]', 'list(sizes)'),
+             ('(dim + 1)*', 'dim*'), ('items*neighbours*', 'items*')])
 
 # %% [markdown]
 # ## Picture
@@ -470,7 +563,9 @@ def gains(layers, ax):
 #| fig-cap: "By how much the sum over layers multiplies a part of the rows, over its eigenvalue; ticks are the eigenvalues of the made-up set's graph that are not zero. The slider moves the number of layers."
 #| echo: false
 slider('layers', [0, 1, 2, 3, 4], gains,
-    'Ticks stand in two mirrored groups, with one at either end. Without layers the gain is one everywhere. With more it is largest at the right end, popularity, and below one on the left; at the left end it is zero for an odd number of layers and one for an even number.', start=2)
+    'Ticks stand in two mirrored groups, with one at either end. Without layers the gain is one '
+    'everywhere. With more it is largest at the right end, popularity, and below one on the left; at the '
+    'left end it is zero for an odd number of layers and one for an even number.', start=2)
 
 # %% [markdown]
 # ## What if
@@ -492,7 +587,9 @@ net = LIRDRecNet(made)
 net.start_epoch(1)
 lists = ranked(net, made)
 net.graph.scale = 1/3
-(tiny(torch.ones(3, 1), torch.ones(2, 1))[1]/half(torch.ones(3, 1), torch.ones(2, 1))[1]).flatten(), (lists != ranked(net, made)).any(1).double().mean().item()
+ones = torch.ones(3, 1), torch.ones(2, 1)
+changed = (lists != ranked(net, made)).any(1).double().mean()
+(tiny(*ones)[1]/half(*ones)[1]).flatten(), changed.item()
 
 # %% [markdown]
 # **2.** User rows start ten times as long. What happens to the first lists, and to the training?
