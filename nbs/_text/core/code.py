@@ -722,6 +722,21 @@ def arms(b, host):
 
 arms(2, 'er') == arms(3, 'er'), arms(2, 'derpp') == arms(3, 'derpp')
 
+
+# %% [markdown]
+# On the page, a cell that draws or tells (one with `#| label:`, `#| code-fold` or `#| echo: false`) is left out unless something in it is used later. So is a line that only looks, and of a sentence what it says, but not what it computes. An exported cell counts as the module that it becomes.
+
+# %%
+def one_more(cell):
+    "Is the hash still the same with one more cell?"
+    return 'same' if code_hash([*cells, cell], params, toy) == before else 'different'
+
+write()
+{'a figure': one_more('#| label: fig-loss\nplot(loss)'),
+ 'a look': one_more('print(loss)'),
+ 'a function that nobody calls': one_more('def spare(): return 1'),
+ 'one more step': one_more('loss.backward()')}
+
 # %% [markdown]
 # Code that cannot be read cannot be told from other code, and a run of it is refused:
 
