@@ -395,6 +395,7 @@ def main():
         print("\n".join(moved))
         sys.exit(bool(found))
     else:
+        call("nbdev-export")  # pages import each other's modules
         for p in sources():
             run(p)
         sync()

@@ -1,4 +1,4 @@
-"""LIRDRec (Zhou et al. 2025): recommendation from several modalities, and what BPR does to item identities."""
+"""LIRDRec (Zhou et al. 2025): recommendation from several modalities, and what BPR does to identities."""
 
 from papers_nb.lirdrec.data import Interactions, read_interactions
 from papers_nb.lirdrec.displacement import displacement_law, feature_share
