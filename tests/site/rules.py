@@ -171,6 +171,7 @@ class Page(HTMLParser):
 FAR = re.compile(r"""(?:url\(|@import|import\(?|from|fetch\(|\bsrc\s*=)\s*["']?((?:https?:)?//[^\s"')]+)""")
 
 
+@functools.cache
 def read(out):
     """Every built page, parsed."""
     return {
