@@ -30,6 +30,7 @@ from scipy.optimize import root
 from scipy.special import softmax
 from papers_nb.core.checks import Check, claim, raises
 from papers_nb.core.plots import COLORS, slider, theme
+from papers_nb.core.results import table
 from papers_nb.lirdrec.lirdrec import Copying
 theme()
 
@@ -110,11 +111,9 @@ def hand_over(
 
 # %%
 #| code-fold: true
-lines = ['| ω₀ | even in epoch | below 1 % from epoch |', '|---|---|---|']
-for s in (.9, .95, .99):
-    below = next(e for e in range(100) if network_weight(e, s) < .01)
-    lines.append(f'| {s} | {hand_over(s):.2f} | {below} |')
-Markdown('\n'.join(lines))
+below = lambda s: next(e for e in range(100) if network_weight(e, s) < .01)
+lines = [(s, f'{hand_over(s):.2f}', below(s)) for s in (.9, .95, .99)]
+Markdown(table(lines, ('ω₀', 'even in epoch', 'below 1 % from epoch')))
 
 # %% [markdown]
 # The official code allows a thousand epochs. In all but the first few of them the network decides next to nothing.

@@ -30,6 +30,7 @@ from torch.nn.functional import normalize
 from torch.utils.flop_counter import FlopCounterMode
 from papers_nb.core.checks import Check, claim, raises
 from papers_nb.core.plots import COLORS, slider, theme
+from papers_nb.core.results import table
 from papers_nb.lirdrec.data import TRAIN, Interactions, synthetic
 from papers_nb.lirdrec.graph import Propagation, nearest
 from papers_nb.lirdrec.lirdrec import LIRDRecNet
@@ -127,11 +128,9 @@ def lengths(items, layers):
     net = LIRDRecNet(made, layers=layers, neighbours=0, items=items).eval()
     return spearmanr(net()[1].norm(dim=1).detach(), pairs_of).statistic
 
-lines = ['| rows made of | 1 layer | 2 layers | 3 layers |', '|---|---|---|---|']
-for name, items in (('features', 'features'), ('free rows', 'ids')):
-    found = ' | '.join(f'{lengths(items, L):.2f}' for L in (1, 2, 3))
-    lines.append(f'| {name} | {found} |')
-Markdown('\n'.join(lines))
+lines = [(name, *(f'{lengths(items, L):.2f}' for L in (1, 2, 3)))
+         for name, items in (('features', 'features'), ('free rows', 'ids'))]
+Markdown(table(lines, ('rows made of', '1 layer', '2 layers', '3 layers')))
 
 
 # %% [markdown]
@@ -236,10 +235,10 @@ def turn_line(n):
     users, _, pairs, _ = SIZES[n]
     steps, first = -(-pairs//2048), first_turn(users)
     turn = np.degrees(np.arctan(steps*first))
-    return f'| {n} | {users:,} | {first:.4f} | {steps} | {turn:.0f}° |'
+    return n, f'{users:,}', f'{first:.4f}', steps, f'{turn:.0f}°'
 
-head = 'set | users | first turn [rad] | steps an epoch | turn in an epoch, if all steps agreed'
-Markdown('\n'.join([f'| {head} |', '|---|---|---|---|---|', *map(turn_line, SIZES)]))
+head = 'set', 'users', 'first turn [rad]', 'steps an epoch', 'turn in an epoch, if all steps agreed'
+Markdown(table(map(turn_line, SIZES), head))
 
 
 # %% [markdown]
@@ -284,12 +283,11 @@ def cost_line(n):
     "One line of the table."
     users, items, pairs, sizes = SIZES[n]
     cost = step_cost(users, items, sizes, pairs)
-    shown = ' | '.join(f'{c/1e9:.2f}' for c in cost)
-    return f'| {n} | {shown} | {100*cost[0]/sum(cost):.1f} % |'
+    return n, *(f'{c/1e9:.2f}' for c in cost), f'{100*cost[0]/sum(cost):.1f} %'
 
 parts = 'encoders', 'graph of pairs', 'graph of alike items', 'networks that weigh'
-head = ' | '.join(['set', *(f'{part} [GFLOP]' for part in parts), 'part of the encoders'])
-Markdown('\n'.join([f'| {head} |', '|---|---|---|---|---|---|', *map(cost_line, SIZES)]))
+head = 'set', *(f'{part} [GFLOP]' for part in parts), 'part of the encoders'
+Markdown(table(map(cost_line, SIZES), head))
 
 # %% [markdown]
 # So in these sets nearly all of the counted operations are products of fixed features with weights that change. Operations are not time: sparse products often wait for memory. [The benchmark](50_bench.ipynb) measures time.

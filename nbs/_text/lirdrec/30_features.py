@@ -63,6 +63,7 @@ import matplotlib.pyplot as plt
 from IPython.display import Markdown
 
 from papers_nb import runs
+from papers_nb.core.results import table
 from papers_nb.core.checks import raises
 from papers_nb.core.files import write_atomically
 from papers_nb.core.plots import theme
@@ -512,15 +513,15 @@ about
 
 # %%
 #| code-fold: true
-shown = ['| item | words | the picture, as described |', '|---|---|---|']
-for k in range(0, len(items), 5 if data == 'shapes' else max(1, len(items)//6)):
-    first = ' '.join(rows.captions[k].split()[:12])
-    shown.append(f'| {k} | {items[k].words} | {first} … |')
+first = lambda k: ' '.join(rows.captions[k].split()[:12]) + ' …'
+some = range(0, len(items), 5 if data == 'shapes' else max(1, len(items)//6))
+shown = [(k, items[k].words, first(k)) for k in some]
 note = '''
 
 The sentences mean nothing: the weights are random. \
 What is shown is that every part is there and fits.'''
-Markdown('\n'.join(shown) + note*(vision == 'tiny'))
+head = 'item', 'words', 'the picture, as described'
+Markdown(table(shown, head) + note*(vision == 'tiny'))
 
 # %% [markdown]
 # The file is all that the recommender needs. Three people, and what they took. `fit` sets some pairs of each aside for validation and test; only training items are left out of a list, so one that was set aside may come back:

@@ -77,6 +77,7 @@ from safetensors.torch import load_file
 
 from papers_nb import runs
 from papers_nb.core.plots import COLORS, theme
+from papers_nb.core.results import table
 from papers_nb.core.train import environment, seed_all
 from papers_nb.lirdrec.baselines import EASE, Popularity
 from papers_nb.lirdrec.data import cold_items, load, strict_cold
@@ -251,11 +252,10 @@ right.set(xlabel='epoch', ylabel='recall@20 [%]');
 #| label: tbl-result
 #| tbl-cap: This run, one seed, against two bars without training. EASE is left out where there are more than 10,000 items.
 cost = record['cost']
-rows = [f'| metric | {" | ".join(bars)} | this run |', '|---'*(len(bars) + 2) + '|']
-for k in ('recall@10', 'recall@20', 'ndcg@10', 'ndcg@20'):
-    shown = ' | '.join(f'{100*found[k]:.2f} %' for found in (*bars.values(), test))
-    rows.append(f'| {k} | {shown} |')
-Markdown('\n'.join(rows) + f'''
+columns = bars | {'this run': test}
+lines = [(k, *(f'{100*found[k]:.2f} %' for found in columns.values()))
+         for k in ('recall@10', 'recall@20', 'ndcg@10', 'ndcg@20')]
+Markdown(table(lines, ('metric', *columns)) + f'''
 
 Chosen on the validation part: epoch {chosen} of {len(valid)}, \
 recall@20 {100*test["recall@20"]:.2f} %. \
@@ -274,8 +274,8 @@ Cost: {cost["wall_s"]:.1f} s on {record["environment"]["device"]}, \
 #| code-fold: true
 files = [f for f in sorted(run.folder.iterdir()) if f.is_file() and f.name not in ('lock', 'holder')]
 digest = lambda file: hashlib.sha256(file.read_bytes()).hexdigest()[:16]
-rows = [f'| {f.name} | {f.stat().st_size:,} | {digest(f)} |' for f in files]
-Markdown('\n'.join(['| file | bytes | SHA-256 |', '|---|---|---|', *rows]))
+lines = [(f.name, f'{f.stat().st_size:,}', digest(f)) for f in files]
+Markdown(table(lines, ('file', 'bytes', 'SHA-256')))
 
 # %% [markdown]
 # The trained network, loaded back, ranks as before:
