@@ -1,8 +1,4 @@
-<<<<<<< HEAD
 """LIRDRec (Zhou et al. 2025): recommendation from several modalities, and what BPR does to identities."""
-=======
-"""LIRDRec (Zhou et al. 2025): recommendation from features, and what BPR does to item identities."""
->>>>>>> 311a6e4 (LIRDRec: tables by the one function for tables; public names laid out)
 
 from papers_nb.lirdrec.data import Interactions, read_interactions
 from papers_nb.lirdrec.displacement import displacement_law, feature_share
