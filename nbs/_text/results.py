@@ -14,8 +14,8 @@
 #| hide
 import csv
 from IPython.display import Markdown
-from papers_nb import runs
-from papers_nb.core.results import select, summary, table, values
+from papers_nb import parameters, runs
+from papers_nb.core.results import select, setting, summary, table, values
 from papers_nb.core.stats import verdict
 from papers_nb.replay import differences, groups
 
@@ -29,10 +29,13 @@ def published(paper):
     return list(csv.DictReader(file.open(encoding='utf-8'))) if file.exists() else []
 
 def ours(paper, row):
-    "Our values, one a seed, where the row names the parameters of a setting."
-    if not row.get('parameters'):
+    "Our values, one a seed, where the row names the grid or the preset of its runs."
+    if not row.get('runs'):
         return []
-    asked = runs.check(f'{paper}/train', dict(part.split('=') for part in row['parameters'].split(';')))
+    notebook, flag, name = row['runs'].split()
+    if flag == '--grid':
+        return values(setting(notebook, name), row['metric'])
+    asked = runs.check(notebook, parameters.preset(f'{paper}/{name}'))
     return values(select(kept[paper], asked), row['metric'])
 
 

@@ -40,7 +40,9 @@ def asked_by_grids(paper):
     for notebook in {r["notebook"] for r in runs.kept(paper)}:
         for grid in runs.presets(paper, "grid:"):
             try:
-                keys |= {(notebook, results._key(p, parameters.OPERATIONAL)) for p in runs.asked(notebook, grid)}
+                keys |= {
+                    (notebook, results._key(p, parameters.OPERATIONAL)) for p in runs.asked(notebook, grid)
+                }
             except UserError:  # a grid of another notebook
                 continue
     return keys
@@ -224,4 +226,4 @@ def test_no_page_of_results_types_a_setting_or_joins_a_table():
                 if c["cell_type"] == "code"
             ]
             assert not [c for c in code if "|---|" in c], page
-            assert not [c for c in code if "runs.check(" in c and "row['parameters']" not in c], page
+            assert not [c for c in code if "runs.check(" in c and "parameters.preset(" not in c], page
