@@ -63,7 +63,7 @@ def test_a_metric_that_the_first_record_lacks_is_shown_with_how_many_have_it():
 
 
 def test_a_metric_that_the_later_records_lack_is_shown_too():
-    head, row = cells(results.summary([record(0, a=1.0, b=5.0), record(1, a=2.0)]))
+    _, row = cells(results.summary([record(0, a=1.0, b=5.0), record(1, a=2.0)]))
     assert row[2] == "5.0 (1 of 2)"
 
 
