@@ -289,4 +289,4 @@ artifact(half)
 # %% [markdown]
 # ## Where it lives
 #
-# `papers_nb.core.records`. `papers_nb.runs` opens, locks and resumes run folders and writes the records; [replays](replay.ipynb) ask whether the present code still does what a record's code did.
+# `papers_nb.core.records`. `papers_nb.runs` opens, locks and resumes run folders and writes the records; `make replay` asks whether the present code still does what a record's code did.
