@@ -131,6 +131,7 @@ async function look(page, name, width, schemes, tell) {
 // Takes pages from the list until none is left; `tell` keeps what is said and under which view.
 async function work(browser, left, said) {
   const context = await browser.newContext();
+  context.setDefaultTimeout(120_000); // for a busy machine
   for (let name; (name = left.shift()); ) {
     const page = await context.newPage();
     const found = new Set();
