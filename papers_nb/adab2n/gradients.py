@@ -27,10 +27,16 @@ def norm_backward(
     g_v: Tensor,     # gradient by v from elsewhere, (C,)
     eps: float=1e-5, # ε
 )->tuple[Tensor, Tensor, Tensor, Tensor]: # gradients by x, w, γ and β
-    "Gradients of a batch norm whose samples have weights. Source: ours, for the layer of official code, `models/utils/adab2n.py`."
-    if w.shape != x.shape[:1]: raise UserError(f'w of shape {tuple(w.shape)}: one weight for each of the {len(x)} samples')
-    s2, column = v + eps, lambda a: a.view(*a.shape, *[1]*(x.dim() - 2))
-    dx, H, G = torch.ops.aten.native_batch_norm_backward(g, x, weight, m, v, None, None, False, eps, [True]*3)
+    """Gradients of a batch norm whose samples have weights; raises `UserError`.
+
+    Source: ours, for the layer of official code, `models/utils/adab2n.py`."""
+    if w.shape != x.shape[:1]:
+        raise UserError(f'w of shape {tuple(w.shape)}: '
+                        f'one weight for each of the {len(x)} samples')
+    def column(a): return a.view(*a.shape, *[1]*(x.dim() - 2))
+    s2 = v + eps
+    given = g, x, weight, m, v, None, None, False, eps, [True]*3
+    dx, H, G = torch.ops.aten.native_batch_norm_backward(*given)
     L_v = g_v - weight*H/(2*s2)
     L_m = g_m - weight*G/s2.sqrt() - 2*(1 - w.sum())*m*L_v
     share = (w*len(x)*len(m)/x.numel())[:, None]
@@ -43,7 +49,9 @@ def preference_gradient(
     counts: Tensor,            # N, samples of each task, (t,)
     log_concentration: Tensor, # ψ, (t,)
 )->Tensor: # gradient by ψ, (t,)
-    "Gradient of a loss by the learnable preference, all tasks counted (the official rule). Source: ours."
+    """Gradient of a loss by the learnable preference, all tasks counted.
+
+    Source: ours, for the official rule."""
     alpha = log_concentration.exp()
     total = alpha.sum() + counts.sum()
     pi = (counts + alpha)/total

@@ -19,9 +19,12 @@ def averaging_factor(
     kappa: float,       # 0: plain average, 1: the usual exponential one
     momentum: float=.1, # of the usual batch norm, in (0, 1)
 )->float: # η_j
-    "How far batch `j` moves a running statistic. Source: recursion in official code, `models/utils/adab2n.py`; closed form ours."
+    """How far batch `j` moves a running statistic.
+
+    Source: recursion in official code, `models/utils/adab2n.py`; closed form ours."""
     a = (1 - momentum)**kappa
-    if a == 1: return 1/j
+    if a == 1:
+        return 1/j
     return 1/(1/(1 - a) + a**(j - 1)*(momentum**-kappa - 1/(1 - a)))
 
 # %% ../../nbs/adab2n/10_momentum.ipynb #24044439
@@ -31,7 +34,8 @@ def batch_weights(
     momentum: float=.1, # of the usual batch norm
 )->Tensor: # weight of each batch, oldest first, float64 (J,)
     "Weight of every past batch in a running statistic. Source: ours."
-    if steps < 1: raise UserError(f'steps={steps}: at least 1')
+    if steps < 1:
+        raise UserError(f'steps={steps}: at least 1')
     age = torch.arange(steps - 1, -1, -1, dtype=torch.float64)
     return averaging_factor(steps, kappa, momentum)*(1 - momentum)**(kappa*age)
 
@@ -43,7 +47,9 @@ def task_shares(
     momentum: float=.1, # of the usual batch norm
 )->Tensor: # W, float64 (T,), first task first
     "Share of each task in a running statistic. Source: ours."
-    if kappa == 0: return torch.full((tasks,), 1/tasks, dtype=torch.float64)
+    if kappa == 0:
+        return torch.full((tasks,), 1/tasks, dtype=torch.float64)
     a = (1 - momentum)**kappa
     older = torch.arange(tasks - 1, -1, -1, dtype=torch.float64)
-    return averaging_factor(tasks*steps, kappa, momentum)*a**(steps*older)*(1 - a**steps)/(1 - a)
+    last = averaging_factor(tasks*steps, kappa, momentum)
+    return last*a**(steps*older)*(1 - a**steps)/(1 - a)

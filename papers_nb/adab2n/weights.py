@@ -17,15 +17,21 @@ from ..errors import UserError
 def task_weights(
     counts: Tensor,            # N, samples of each task seen in the batch, (t,)
     log_concentration: Tensor, # ψ, (t,)
-    absent_tasks: str='renormalize', # or 'official': absent tasks keep their weight, which no sample carries
-    uniform_mix: float=0.,     # c, 0: posterior mean, 1: equal weights over the tasks present
+    absent_tasks: str='renormalize', # 'official': they keep weight that nobody carries
+    uniform_mix: float=0.,     # c, 0: posterior mean, 1: equal weights of present tasks
 )->Tensor: # π, (t,)
-    "Posterior mean of the task shares under a Dirichlet prior. Source: official code, `models/utils/adab2n.py`; `renormalize` and `uniform_mix` are ours."
+    """Posterior mean of the task shares under a Dirichlet prior.
+
+    Source: official code, `models/utils/adab2n.py`; `renormalize` and `uniform_mix` are
+    ours."""
     alpha, present = log_concentration.exp(), (counts > 0).to(counts.dtype)
-    if absent_tasks == 'renormalize': alpha = alpha*present
+    if absent_tasks == 'renormalize':
+        alpha = alpha*present
     imagined = counts + alpha
     posterior = imagined/imagined.sum()
-    return (1 - uniform_mix)*posterior + uniform_mix*present/present.sum() if uniform_mix else posterior
+    if not uniform_mix:
+        return posterior
+    return (1 - uniform_mix)*posterior + uniform_mix*present/present.sum()
 
 # %% ../../nbs/adab2n/12_weights.ipynb #a96074d7
 def expected_stats(
@@ -33,9 +39,11 @@ def expected_stats(
     counts: Tensor,    # N, at least 1 each, (t,)
     means: Tensor,     # μ, (t,)
     variances: Tensor, # σ², (t,)
-)->tuple[Tensor, Tensor]: # mean of the weighted mean and of the weighted variance, scalars
+)->tuple[Tensor, Tensor]: # mean of the weighted mean and of the weighted variance
     "What weighted batch statistics are on average, one number a sample. Source: ours."
-    if (counts < 1).any(): raise UserError(f'counts={counts.tolist()}: at least one sample of each task; leave absent tasks out')
+    if (counts < 1).any():
+        raise UserError(f'counts={counts.tolist()}: at least one sample of each task; '
+                        'leave absent tasks out')
     mean = (weights*means).sum()
     mixture = (weights*(variances + (means - mean)**2)).sum()
     return mean, mixture - (weights**2*variances/counts).sum()
@@ -46,7 +54,9 @@ def shrunk_stats(
     mean: float,    # μ_p, by weights that sum to one
     var: float,     # v_p, likewise
 )->tuple[float, float]: # m and v as the official rule gives them
-    "Weighted statistics when a part of the weight has no sample. Source: ours, for the rule of official code, `models/utils/adab2n.py`."
+    """Weighted statistics when a part of the weight has no sample.
+
+    Source: ours, for the rule of official code, `models/utils/adab2n.py`."""
     return carried*mean, carried*(var + (1 - carried)**2*mean**2)
 
 # %% ../../nbs/adab2n/12_weights.ipynb #2f9a901b
@@ -55,5 +65,5 @@ def expected_loss(
     replay: int, # R, replayed samples in the batch
     batch: int,  # N, all samples in the batch
 )->float: # 1 - S on average
-    "Weight that no sample carries under the official rule, at the prior's start. Source: ours."
+    "Weight that no sample carries by the official rule, at first. Source: ours."
     return (tasks - 1)*(1 - 1/tasks)**replay/(batch + tasks)

@@ -97,20 +97,28 @@ pi = (counts + 1)/(counts + 1).sum()
 def task_weights(
     counts: Tensor,            # N, samples of each task seen in the batch, (t,)
     log_concentration: Tensor, # ψ, (t,)
-    absent_tasks: str='renormalize', # or 'official': absent tasks keep their weight, which no sample carries
-    uniform_mix: float=0.,     # c, 0: posterior mean, 1: equal weights over the tasks present
+    absent_tasks: str='renormalize', # 'official': they keep weight that nobody carries
+    uniform_mix: float=0.,     # c, 0: posterior mean, 1: equal weights of present tasks
 )->Tensor: # π, (t,)
-    "Posterior mean of the task shares under a Dirichlet prior. Source: official code, `models/utils/adab2n.py`; `renormalize` and `uniform_mix` are ours."
+    """Posterior mean of the task shares under a Dirichlet prior.
+
+    Source: official code, `models/utils/adab2n.py`; `renormalize` and `uniform_mix` are
+    ours."""
     alpha, present = log_concentration.exp(), (counts > 0).to(counts.dtype)
-    if absent_tasks == 'renormalize': alpha = alpha*present
+    if absent_tasks == 'renormalize':
+        alpha = alpha*present
     imagined = counts + alpha
     posterior = imagined/imagined.sum()
-    return (1 - uniform_mix)*posterior + uniform_mix*present/present.sum() if uniform_mix else posterior
+    if not uniform_mix:
+        return posterior
+    return (1 - uniform_mix)*posterior + uniform_mix*present/present.sum()
 
 
 # %%
 psi = torch.zeros(3, dtype=torch.float64)
-{'official': task_weights(counts, psi, 'official'), 'renormalize': task_weights(counts, psi), 'equal': task_weights(counts, psi, uniform_mix=1.)}
+{'official': task_weights(counts, psi, 'official'),
+ 'renormalize': task_weights(counts, psi),
+ 'equal': task_weights(counts, psi, uniform_mix=1.)}
 
 
 # %% [markdown]
@@ -137,9 +145,11 @@ def expected_stats(
     counts: Tensor,    # N, at least 1 each, (t,)
     means: Tensor,     # μ, (t,)
     variances: Tensor, # σ², (t,)
-)->tuple[Tensor, Tensor]: # mean of the weighted mean and of the weighted variance, scalars
+)->tuple[Tensor, Tensor]: # mean of the weighted mean and of the weighted variance
     "What weighted batch statistics are on average, one number a sample. Source: ours."
-    if (counts < 1).any(): raise UserError(f'counts={counts.tolist()}: at least one sample of each task; leave absent tasks out')
+    if (counts < 1).any():
+        raise UserError(f'counts={counts.tolist()}: at least one sample of each task; '
+                        'leave absent tasks out')
     mean = (weights*means).sum()
     mixture = (weights*(variances + (means - mean)**2)).sum()
     return mean, mixture - (weights**2*variances/counts).sum()
@@ -184,7 +194,9 @@ def shrunk_stats(
     mean: float,    # μ_p, by weights that sum to one
     var: float,     # v_p, likewise
 )->tuple[float, float]: # m and v as the official rule gives them
-    "Weighted statistics when a part of the weight has no sample. Source: ours, for the rule of official code, `models/utils/adab2n.py`."
+    """Weighted statistics when a part of the weight has no sample.
+
+    Source: ours, for the rule of official code, `models/utils/adab2n.py`."""
     return carried*mean, carried*(var + (1 - carried)**2*mean**2)
 
 
@@ -206,15 +218,17 @@ def expected_loss(
     replay: int, # R, replayed samples in the batch
     batch: int,  # N, all samples in the batch
 )->float: # 1 - S on average
-    "Weight that no sample carries under the official rule, at the prior's start. Source: ours."
+    "Weight that no sample carries by the official rule, at first. Source: ours."
     return (tasks - 1)*(1 - 1/tasks)**replay/(batch + tasks)
 
 
 # %%
 #| code-fold: true
 settings = {'Split CIFAR-10': 5, 'Split CIFAR-100': 10, 'Split Mini-ImageNet': 20}
-Markdown('\n'.join(['| last task of | ER-ACE: 10 new, 10 replayed | DER++: 10 new, 20 replayed |', '|---|---|---|',
-    *[f'| {name}, t = {t} | {100*expected_loss(t, 10, 20):.1f} % | {100*expected_loss(t, 20, 30):.2f} % |' for name, t in settings.items()]]))
+rows = [f'| {name}, t = {t} | {100*expected_loss(t, 10, 20):.1f} % | {100*expected_loss(t, 20, 30):.2f} % |'
+        for name, t in settings.items()]
+head = '| last task of | ER-ACE: 10 new, 10 replayed | DER++: 10 new, 20 replayed |'
+Markdown('\n'.join([head, '|---|---|---|', *rows]))
 
 
 # %% [markdown]
@@ -226,9 +240,12 @@ Markdown('\n'.join(['| last task of | ER-ACE: 10 new, 10 replayed | DER++: 10 ne
 
 # %%
 def by_integration(counts, alpha):
-    "Posterior mean of the first of two shares, by quadrature of prior times likelihood."
-    density = lambda p: p**(alpha[0] - 1 + counts[0])*(1 - p)**(alpha[1] - 1 + counts[1])
-    first = quad(lambda p: p*density(p), 0, 1, epsabs=0, epsrel=1e-11)[0]/quad(density, 0, 1, epsabs=0, epsrel=1e-11)[0]
+    "Posterior mean of two shares, by quadrature of prior times likelihood."
+    a, b = alpha[0] - 1 + counts[0], alpha[1] - 1 + counts[1]
+    def moment(k):
+        "The mean of p to the power k, but for a factor."
+        return quad(lambda p: p**(a + k)*(1 - p)**b, 0, 1, epsabs=0, epsrel=1e-11)[0]
+    first = moment(1)/moment(0)
     return [first, 1 - first]
 
 by_integration((2, 4), (1., 2.))
@@ -236,7 +253,7 @@ by_integration((2, 4), (1., 2.))
 
 # %%
 def by_drawing(counts, alpha, n=1_000_000):
-    "Posterior mean of four shares: draws from the prior, weighted by the likelihood of the counts."
+    "Posterior mean of four shares: draws from the prior, weighted by their likelihood."
     draws = np.random.default_rng(0).dirichlet(alpha, n)
     likelihood = np.exp((np.log(draws + 1e-300)*counts).sum(1) - 20)
     return (draws*likelihood[:, None]).sum(0)/likelihood.sum()
@@ -249,13 +266,21 @@ by_drawing((6, 2, 0, 4), (1., 2.5, .5, 1.))
 as64 = lambda *a: torch.tensor(a, dtype=torch.float64)
 two = lambda f: f(as64(2, 4), as64(1, 2).log(), 'official')
 four = lambda f: f(as64(6, 2, 0, 4), as64(1, 2.5, .5, 1).log(), 'official')
-ends = lambda f: torch.cat([f(counts, psi - 40), f(counts, psi + 40, 'official'), f(counts, psi + 40), f(counts, psi + .7, 'official', 1.), f(counts, psi, uniform_mix=.5)])
-claim('adab2n.task_weights', 'The posterior mean of the task shares is $(N_k+\\alpha_k)/(N+A)$.', of=task_weights, source='official code, models/utils/adab2n.py; derivation ours',
+ends = lambda f: torch.cat([f(counts, psi - 40), f(counts, psi + 40, 'official'), f(counts, psi + 40),
+    f(counts, psi + .7, 'official', 1.), f(counts, psi, uniform_mix=.5)])
+claim('adab2n.task_weights', 'The posterior mean of the task shares is $(N_k+\\alpha_k)/(N+A)$.',
+    of=task_weights, source='official code, models/utils/adab2n.py; derivation ours',
     checks=[
-        Check('brute force', two, lambda: by_integration((2, 4), (1., 2.)), 1e-9, 'relative error asked of the quadrature, with room'),
-        Check('sampling', four, lambda: by_drawing((6, 2, 0, 4), (1., 2.5, .5, 1.)), 1.3e-3, 'four standard errors of the weighted draws, at most 3.2e-4 each'),
-        Check('limit', ends, lambda: [1/3, 0, 2/3, 1/3, 1/3, 1/3, .5, 0, .5, .5, 0, .5, .4375, 0, .5625], 1e-12, 'no prior, an infinite one, equal weights, half way; float64')],
-    mutants=[('counts + alpha', 'counts - alpha'), ('log_concentration.exp()', '(log_concentration + 1)'), ('alpha*present', 'alpha*(1 - present)'), ('uniform_mix*present/present.sum()', 'uniform_mix*present/len(counts)')])
+        Check('brute force', two, lambda: by_integration((2, 4), (1., 2.)), 1e-9,
+            'relative error asked of the quadrature, with room'),
+        Check('sampling', four, lambda: by_drawing((6, 2, 0, 4), (1., 2.5, .5, 1.)), 1.3e-3,
+            'four standard errors of the weighted draws, at most 3.2e-4 each'),
+        Check('limit', ends, lambda: [1/3, 0, 2/3, 1/3, 1/3, 1/3, .5, 0, .5, .5, 0, .5, .4375, 0, .5625],
+            1e-12, 'no prior, an infinite one, equal weights, half way; float64')],
+    mutants=[
+        ('counts + alpha', 'counts - alpha'), ('log_concentration.exp()', '(log_concentration + 1)'),
+        ('alpha*present', 'alpha*(1 - present)'),
+        ('uniform_mix*present/present.sum()', 'uniform_mix*present/len(counts)')])
 
 
 # %% [markdown]
@@ -264,8 +289,9 @@ claim('adab2n.task_weights', 'The posterior mean of the task shares is $(N_k+\\a
 # %%
 def by_enumeration(weights, counts, means, variances):
     "Averages of weighted mean and variance over every outcome of two-sided coins."
-    task = [k for k, n in enumerate(counts) for _ in range(n)]
-    w, mid, dev = (np.array([a(k) for k in task]) for a in (lambda k: weights[k]/counts[k], lambda k: means[k], lambda k: variances[k]**.5))
+    task = np.repeat(np.arange(len(counts)), counts)
+    w = (np.array(weights)/counts)[task]
+    mid, dev = np.array(means)[task], np.array(variances)[task]**.5
     x = mid + dev*np.array(list(itertools.product((-1, 1), repeat=len(task))))
     m = x @ w
     return m.mean(), (w*(x - m[:, None])**2).sum(1).mean()
@@ -277,11 +303,20 @@ by_enumeration((.3, .7), (2, 5), (0., 4.), (1., 2.))
 #| code-summary: "The claim, its routes and its edits"
 mixed = ((.3, .7), (2, 5), (0., 4.), (1., 2.))
 thin = ((.2, .2, .6), (1, 3, 4), (-1., 2., .5), (.25, 1., 4.))
-claim('adab2n.expected_stats', 'For $S=1$ the weighted variance estimates that of the mixture with shares $\\pi$, less $\\sum_k\\pi_k^2\\sigma_k^2/N_k$.', of=expected_stats, source='ours',
+claim('adab2n.expected_stats',
+    'For $S=1$ the weighted variance estimates that of the mixture with shares $\\pi$, less '
+    '$\\sum_k\\pi_k^2\\sigma_k^2/N_k$.',
+    of=expected_stats, source='ours',
     checks=[
-        Check('brute force', lambda f: [*f(*map(lambda a: as64(*a), mixed)), *f(*map(lambda a: as64(*a), thin))], lambda: [*by_enumeration(*mixed), *by_enumeration(*thin)], 1e-12, 'every outcome, float64'),
-        Check('limit', lambda f: [*f(as64(1.), as64(7), as64(3.), as64(2.)), *f(as64(.5, .5), as64(1, 1), as64(1., 1.), as64(3., 3.))], lambda: [3., 2*6/7, 1., 1.5], 1e-14, 'one task: the biased variance; two samples in all')],
-    mutants=[('- (weights**2', '+ (weights**2'), ('weights**2*variances', 'weights*variances'), ('(means - mean)**2', 'means**2'), ('variances/counts', 'variances')])
+        Check('brute force',
+            lambda f: [*f(*map(lambda a: as64(*a), mixed)), *f(*map(lambda a: as64(*a), thin))],
+            lambda: [*by_enumeration(*mixed), *by_enumeration(*thin)], 1e-12, 'every outcome, float64'),
+        Check('limit', lambda f: [*f(as64(1.), as64(7), as64(3.), as64(2.)),
+                *f(as64(.5, .5), as64(1, 1), as64(1., 1.), as64(3., 3.))], lambda: [3., 2*6/7, 1., 1.5],
+            1e-14, 'one task: the biased variance; two samples in all')],
+    mutants=[
+        ('- (weights**2', '+ (weights**2'), ('weights**2*variances', 'weights*variances'),
+        ('(means - mean)**2', 'means**2'), ('variances/counts', 'variances')])
 
 
 # %% [markdown]
@@ -301,10 +336,14 @@ by_sums(.8, x, w)
 #| code-fold: true
 #| code-summary: "The claim, its routes and its edits"
 proper = np.average(x, weights=w), np.average((np.array(x) - np.average(x, weights=w))**2, weights=w)
-claim('adab2n.shrunk_stats', 'With the weight $S$ carried, $m=S\\mu_p$ and $v=S[v_p+(1-S)^2\\mu_p^2]$.', of=shrunk_stats, source='ours',
+claim('adab2n.shrunk_stats', 'With the weight $S$ carried, $m=S\\mu_p$ and $v=S[v_p+(1-S)^2\\mu_p^2]$.',
+    of=shrunk_stats, source='ours',
     checks=[
-        Check('brute force', lambda f: [*f(.8, *proper), *f(.35, *proper)], lambda: [*by_sums(.8, x, w), *by_sums(.35, x, w)], 1e-13, 'sums of four terms, float64'),
-        Check('limit', lambda f: [*f(1., 3., 2.), *f(.5, 4., 0.)], lambda: [3., 2., 2., 2.], 1e-14, 'all weight carried; a constant batch with half of it: 4 becomes 2, off by 2, and half of 2² is 2')],
+        Check('brute force', lambda f: [*f(.8, *proper), *f(.35, *proper)],
+            lambda: [*by_sums(.8, x, w), *by_sums(.35, x, w)], 1e-13, 'sums of four terms, float64'),
+        Check('limit', lambda f: [*f(1., 3., 2.), *f(.5, 4., 0.)], lambda: [3., 2., 2., 2.], 1e-14,
+            'all weight carried; a constant batch with half of it: 4 becomes 2, off by 2, and half of 2² is '
+            '2')],
     mutants=[('carried*mean, ', 'mean, '), ('(1 - carried)**2', '(1 - carried)'), ('carried*(var', '(var')])
 
 
@@ -313,8 +352,9 @@ claim('adab2n.shrunk_stats', 'With the weight $S$ carried, $m=S\\mu_p$ and $v=S[
 
 # %%
 def over_all_draws(tasks, replay, batch):
-    "Average lost weight over every possible draw of the replayed tasks; the last task is present."
-    lost = [(tasks - len({tasks - 1, *draw}))/(batch + tasks) for draw in itertools.product(range(tasks), repeat=replay)]
+    "Average lost weight over every draw of the replayed tasks; the last is present."
+    draws = itertools.product(range(tasks), repeat=replay)
+    lost = [(tasks - len({tasks - 1, *draw}))/(batch + tasks) for draw in draws]
     return sum(lost)/len(lost)
 
 over_all_draws(4, 5, 10)
@@ -332,11 +372,17 @@ over_random_batches(20, 10, 20)
 # %%
 #| code-fold: true
 #| code-summary: "The claim, its routes and its edits"
-claim('adab2n.expected_loss', 'At $\\alpha=1$ the official rule loses on average the weight $(t-1)(1-1/t)^R/(N+t)$.', of=expected_loss, source='ours',
+claim('adab2n.expected_loss',
+    'At $\\alpha=1$ the official rule loses on average the weight $(t-1)(1-1/t)^R/(N+t)$.',
+    of=expected_loss, source='ours',
     checks=[
-        Check('brute force', lambda f: [f(4, 5, 10), f(3, 4, 9)], lambda: [over_all_draws(4, 5, 10), over_all_draws(3, 4, 9)], 1e-13, 'every draw, float64'),
-        Check('sampling', lambda f: [f(20, 10, 20), f(10, 20, 30)], lambda: [over_random_batches(20, 10, 20), over_random_batches(10, 20, 30)], 3e-4, 'four standard errors of 200,000 batches'),
-        Check('limit', lambda f: [f(5, 0, 10), f(1, 7, 10)], lambda: [4/15, 0.], 1e-14, 'no replay: all old tasks are missing; one task: none is')],
+        Check('brute force', lambda f: [f(4, 5, 10), f(3, 4, 9)],
+            lambda: [over_all_draws(4, 5, 10), over_all_draws(3, 4, 9)], 1e-13, 'every draw, float64'),
+        Check('sampling', lambda f: [f(20, 10, 20), f(10, 20, 30)],
+            lambda: [over_random_batches(20, 10, 20), over_random_batches(10, 20, 30)], 3e-4,
+            'four standard errors of 200,000 batches'),
+        Check('limit', lambda f: [f(5, 0, 10), f(1, 7, 10)], lambda: [4/15, 0.], 1e-14,
+            'no replay: all old tasks are missing; one task: none is')],
     mutants=[('(tasks - 1)*', 'tasks*'), ('**replay', '*replay'), ('(batch + tasks)', 'batch')])
 
 
@@ -350,9 +396,10 @@ claim('adab2n.expected_loss', 'At $\\alpha=1$ the official rule loses on average
 def weights_of(alpha, ax):
     "Weights of five tasks for one concentration, beside head count and equal weights."
     heads = torch.tensor([2., 2, 2, 2, 12], dtype=torch.float64)
-    bars = {'head count': heads/20, f'α = {alpha:g}': task_weights(heads, torch.full((5,), math.log(alpha), dtype=torch.float64)), 'equal': torch.full((5,), .2)}
-    for i, ((name, w), color) in enumerate(zip(bars.items(), (COLORS['grey'], COLORS['blue'], COLORS['sky']))):
-        ax.bar(np.arange(1, 6) + .27*(i - 1), w, .25, color=color, label=name)
+    by_layer = task_weights(heads, torch.full((5,), math.log(alpha), dtype=torch.float64))
+    bars = {'head count': heads/20, f'α = {alpha:g}': by_layer, 'equal': torch.full((5,), .2)}
+    for i, ((name, w), color) in enumerate(zip(bars.items(), ('grey', 'blue', 'sky'))):
+        ax.bar(np.arange(1, 6) + .27*(i - 1), w, .25, color=COLORS[color], label=name)
     ax.set(xlabel='task', ylabel='weight π', ylim=(0, .65), xticks=range(1, 6))
     ax.legend(loc='upper left')
 
@@ -362,7 +409,8 @@ def weights_of(alpha, ax):
 #| fig-cap: "Weights of five tasks in one batch: by head count, by the layer (blue), and equal. The slider moves the number α of imaginary samples a task."
 #| echo: false
 slider('imaginary samples α', [.1, 1, 2, 5, 20, 100], weights_of,
-    'With one imaginary sample a task, where the layer starts, its weights are close to the head count; only with twenty or more of them do they come close to equal ones.', start=1)
+    'With one imaginary sample a task, where the layer starts, its weights are close to the head count; '
+    'only with twenty or more of them do they come close to equal ones.', start=1)
 
 
 # %% [markdown]
@@ -381,8 +429,12 @@ def carried(t, rule='renormalize', mix=0., new=10, replay=10, n=4000):
     found /= n
     return f'{found[-1]:.3f} : {found[:-1].mean():.3f}'
 heads = lambda t: f'{.5 + .5/t:.3f} : {.5/t:.3f}'
-Markdown('\n'.join(['| setting | head count | official rule | absent left out | equal, absent left out |', '|---|---|---|---|---|',
-    *[f'| {name}, t = {t} | {heads(t)} | {carried(t, "official")} | {carried(t)} | {carried(t, mix=1.)} |' for name, t in settings.items()]]))
+def row(name, t):
+    "One line of the table."
+    cells = f'{name}, t = {t}', heads(t), carried(t, 'official'), carried(t), carried(t, mix=1.)
+    return f'| {" | ".join(cells)} |'
+Markdown('\n'.join(['| setting | head count | official rule | absent left out | equal, absent left out |',
+    '|---|---|---|---|---|', *[row(name, t) for name, t in settings.items()]]))
 
 # %% [markdown]
 # With twenty tasks the prior corrects more than with five; leaving absent tasks out gives a part of that back, and even equal weights leave the current task ahead, since it is never absent. [The next page](13_gradients.ipynb) shows how slowly training moves the prior.
@@ -394,8 +446,9 @@ Markdown('\n'.join(['| setting | head count | official rule | absent left out | 
 #| classes: figcard
 fig, ax = plt.subplots()
 seen = np.arange(1, 31)
-for name, (replay, batch), color in (('ER-ACE: 10 new, 10 replayed', (10, 20), 'orange'), ('DER++: 10 new, 20 replayed', (20, 30), 'purple')):
-    ax.plot(seen, [100*expected_loss(int(t), replay, batch) for t in seen], color=COLORS[color], label=name)
+for host, replay, color in (('ER-ACE', 10, 'orange'), ('DER++', 20, 'purple')):
+    lost = [100*expected_loss(int(t), replay, 10 + replay) for t in seen]
+    ax.plot(seen, lost, color=COLORS[color], label=f'{host}: 10 new, {replay} replayed')
 ax.set(xlabel='tasks seen', ylabel='lost weight 1 − S [%]')
 ax.legend();
 
@@ -414,7 +467,8 @@ ax.legend();
 
 # %%
 rare, same = as64(1, 19), as64(0., 0.)
-[1 - expected_stats(w, rare, same, as64(1., 1.))[1].item() for w in (rare/20, as64(.5, .5))]
+[1 - expected_stats(w, rare, same, as64(1., 1.))[1].item()
+ for w in (rare/20, as64(.5, .5))]
 
 # %% [markdown]
 # **2.** A layer after a ReLU has only positive inputs, one before it has inputs around zero. Which suffers more from lost weight?

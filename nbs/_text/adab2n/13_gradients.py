@@ -116,10 +116,16 @@ def norm_backward(
     g_v: Tensor,     # gradient by v from elsewhere, (C,)
     eps: float=1e-5, # ε
 )->tuple[Tensor, Tensor, Tensor, Tensor]: # gradients by x, w, γ and β
-    "Gradients of a batch norm whose samples have weights. Source: ours, for the layer of official code, `models/utils/adab2n.py`."
-    if w.shape != x.shape[:1]: raise UserError(f'w of shape {tuple(w.shape)}: one weight for each of the {len(x)} samples')
-    s2, column = v + eps, lambda a: a.view(*a.shape, *[1]*(x.dim() - 2))
-    dx, H, G = torch.ops.aten.native_batch_norm_backward(g, x, weight, m, v, None, None, False, eps, [True]*3)
+    """Gradients of a batch norm whose samples have weights; raises `UserError`.
+
+    Source: ours, for the layer of official code, `models/utils/adab2n.py`."""
+    if w.shape != x.shape[:1]:
+        raise UserError(f'w of shape {tuple(w.shape)}: '
+                        f'one weight for each of the {len(x)} samples')
+    def column(a): return a.view(*a.shape, *[1]*(x.dim() - 2))
+    s2 = v + eps
+    given = g, x, weight, m, v, None, None, False, eps, [True]*3
+    dx, H, G = torch.ops.aten.native_batch_norm_backward(*given)
     L_v = g_v - weight*H/(2*s2)
     L_m = g_m - weight*G/s2.sqrt() - 2*(1 - w.sum())*m*L_v
     share = (w*len(x)*len(m)/x.numel())[:, None]
@@ -131,10 +137,10 @@ def norm_backward(
 # The two samples again. The direct part is $1/s=1/\sqrt{0.75}$ for the first and nothing for the second; what is left is zero:
 
 # %%
-col = lambda *a: torch.tensor(a, dtype=torch.float64)[:, None]
 one, none = torch.ones(1, dtype=torch.float64), torch.zeros(1, dtype=torch.float64)
 xs, m, v = x.detach()[:, None], m.detach()[None], v.detach()[None]
-dx, dw, dgamma, dbeta = norm_backward(col(1., 0.), xs, w, xs, (xs - m)**2, m, v, one, none, none, eps=0.)
+push, rest = torch.tensor([[1.], [0.]], dtype=torch.float64), (one, none, none)
+dx, *_ = norm_backward(push, xs, w, xs, (xs - m)**2, m, v, *rest, eps=0.)
 dx.flatten().tolist(), 1/v.sqrt().item()
 
 # %%
@@ -159,7 +165,9 @@ def preference_gradient(
     counts: Tensor,            # N, samples of each task, (t,)
     log_concentration: Tensor, # ψ, (t,)
 )->Tensor: # gradient by ψ, (t,)
-    "Gradient of a loss by the learnable preference, all tasks counted (the official rule). Source: ours."
+    """Gradient of a loss by the learnable preference, all tasks counted.
+
+    Source: ours, for the official rule."""
     alpha = log_concentration.exp()
     total = alpha.sum() + counts.sum()
     pi = (counts + alpha)/total
@@ -167,8 +175,9 @@ def preference_gradient(
 
 
 # %%
-counts, psi = torch.tensor([2., 2, 2, 2, 12], dtype=torch.float64), torch.zeros(5, dtype=torch.float64)
-preference_gradient(torch.tensor([1., 0, 0, 0, 0], dtype=torch.float64), counts, psi)
+counts = torch.tensor([2., 2, 2, 2, 12], dtype=torch.float64)
+p, psi = torch.eye(5, dtype=torch.float64)[0], torch.zeros(5, dtype=torch.float64)
+preference_gradient(p, counts, psi)
 
 # %% [markdown]
 # A loss that is the weight of the first task itself has a gradient below 0.04 by that task's preference. Steps of gradient descent with the learning rate of the network, .03, until that preference has moved by one, if nothing ever works against it:
@@ -176,7 +185,7 @@ preference_gradient(torch.tensor([1., 0, 0, 0, 0], dtype=torch.float64), counts,
 # %%
 moving, taken = psi.clone(), 0
 while moving[0] > -1:
-    moving -= .03*preference_gradient(torch.tensor([1., 0, 0, 0, 0], dtype=torch.float64), counts, moving)
+    moving -= .03*preference_gradient(p, counts, moving)
     taken += 1
 taken
 
@@ -218,11 +227,13 @@ by_differences(full)[:3]
 # %%
 def closed_form(f, w, g_m=GM, g_v=GV, gy=GY, x=X, gamma=GAMMA):
     "The function under test on the same numbers, flat."
-    x, w, gy, gamma, g_m, g_v = (torch.from_numpy(np.asarray(a, dtype=float)) for a in (x, w, gy, gamma, g_m, g_v))
+    arrays = (np.asarray(a, dtype=float) for a in (x, w, gy, gamma, g_m, g_v))
+    x, w, gy, gamma, g_m, g_v = map(torch.from_numpy, arrays)
     means = x.mean(2)
     m = w @ means
     seconds = ((x - m[:, None])**2).mean(2)
-    return torch.cat([t.flatten() for t in f(gy, x, w, means, seconds, m, w @ seconds, gamma, g_m, g_v)])
+    found = f(gy, x, w, means, seconds, m, w @ seconds, gamma, g_m, g_v)
+    return torch.cat([t.flatten() for t in found])
 
 closed_form(norm_backward, full)[:3]
 
@@ -230,9 +241,11 @@ closed_form(norm_backward, full)[:3]
 # %%
 def from_torch(x=X, gy=GY, gamma=GAMMA):
     "Gradients by input, scale and shift of torch's batch norm in training mode."
-    x, gamma, beta = (torch.tensor(a, requires_grad=True) for a in (x, gamma, np.zeros(2)))
+    arrays = x, gamma, np.zeros(2)
+    x, gamma, beta = (torch.tensor(a, requires_grad=True) for a in arrays)
     y = batch_norm(x, None, None, gamma, beta, training=True, eps=1e-5)
-    return torch.cat([t.flatten() for t in torch.autograd.grad((y*torch.from_numpy(gy)).sum(), (x, gamma, beta))])
+    found = torch.autograd.grad((y*torch.from_numpy(gy)).sum(), (x, gamma, beta))
+    return torch.cat([t.flatten() for t in found])
 
 even, zero = (.2,)*5, np.zeros(2)
 without_w = lambda t: torch.cat([t[:30], t[35:]])
@@ -242,13 +255,24 @@ without_w = lambda t: torch.cat([t[:30], t[35:]])
 #| code-summary: "The claim, its routes and its edits"
 shifted = lambda f: closed_form(f, even, zero, zero, np.ones((5, 2, 3)))[:30]
 alone = lambda f: closed_form(f, (0., 0., 1., 0., 0.), zero, zero)[[0, 1, 29]]
-claim('adab2n.norm_backward', 'Each sample gets $\\frac\\gamma sg$ and pays $\\tilde w_n[L_m+2(x-m)L_v]$ for the statistics.', of=norm_backward, source='ours',
+claim('adab2n.norm_backward',
+    'Each sample gets $\\frac\\gamma sg$ and pays $\\tilde w_n[L_m+2(x-m)L_v]$ for the statistics.',
+    of=norm_backward, source='ours',
     checks=[
-        Check('finite differences', lambda f: torch.cat([closed_form(f, full), closed_form(f, lossy)]), lambda: [*by_differences(full), *by_differences(lossy)], 1e-7, 'central differences with step 1e-5: its square times third derivatives of some hundreds, over six'),
-        Check('trusted implementation', lambda f: without_w(closed_form(f, even, zero, zero)), from_torch, 1e-12, 'float64; equal weights, torch.nn.functional.batch_norm'),
-        Check('limit', lambda f: torch.cat([shifted(f), alone(f)]), lambda: [0.]*30 + [*(GAMMA[0]*GY[0, 0, :2]/np.sqrt(X[2, 0].var() + 1e-5)), GAMMA[1]*GY[4, 1, 2]/np.sqrt(X[2, 1].var() + 1e-5)], 1e-12,
-              'a shift of all outputs comes from no input; a sample without weight pays nothing')],
-    mutants=[(' - 2*(1 - w.sum())*m*L_v', ''), ('weight*H/(2*s2)', 'weight*H/s2'), ('weight*G/s2.sqrt()', 'weight*G/s2'), ('2*share*L_v', 'share*L_v'), ('means*L_m + seconds*L_v', 'means*L_m'), ('L_m - 2*m*L_v', 'L_m + 2*m*L_v')])
+        Check('finite differences', lambda f: torch.cat([closed_form(f, full), closed_form(f, lossy)]),
+            lambda: [*by_differences(full), *by_differences(lossy)], 1e-7,
+            'central differences with step 1e-5: its square times third derivatives of some hundreds, over '
+            'six'),
+        Check('trusted implementation', lambda f: without_w(closed_form(f, even, zero, zero)), from_torch,
+            1e-12, 'float64; equal weights, torch.nn.functional.batch_norm'),
+        Check('limit', lambda f: torch.cat([shifted(f), alone(f)]),
+            lambda: [0.]*30 + [*(GAMMA[0]*GY[0, 0, :2]/np.sqrt(X[2, 0].var() + 1e-5)),
+                GAMMA[1]*GY[4, 1, 2]/np.sqrt(X[2, 1].var() + 1e-5)],
+            1e-12, 'a shift of all outputs comes from no input; a sample without weight pays nothing')],
+    mutants=[
+        (' - 2*(1 - w.sum())*m*L_v', ''), ('weight*H/(2*s2)', 'weight*H/s2'),
+        ('weight*G/s2.sqrt()', 'weight*G/s2'), ('2*share*L_v', 'share*L_v'),
+        ('means*L_m + seconds*L_v', 'means*L_m'), ('L_m - 2*m*L_v', 'L_m + 2*m*L_v')])
 
 
 # %% [markdown]
@@ -260,7 +284,8 @@ def by_sympy(p, counts, alpha):
     symbols = sympy.symbols(f'psi0:{len(p)}')
     total = sum(counts) + sum(map(sympy.exp, symbols))
     value = sum(pk*(nk + sympy.exp(s))/total for pk, nk, s in zip(p, counts, symbols))
-    return [float(sympy.diff(value, s).subs({t: sympy.log(a) for t, a in zip(symbols, alpha)})) for s in symbols]
+    at = {s: sympy.log(a) for s, a in zip(symbols, alpha)}
+    return [float(sympy.diff(value, s).subs(at)) for s in symbols]
 
 by_sympy((1, -2, 0), (3, 1, 0), (1, 2, sympy.Rational(1, 2)))
 
@@ -280,12 +305,23 @@ by_steps((1., -2., 0.), (3, 1, 0), np.log([1, 2, .5]))
 #| code-summary: "The claim, its routes and its edits"
 as64 = lambda *a: torch.tensor(a, dtype=torch.float64)
 steps_at = ((.3, 2., -1., .7), (6, 2, 0, 4), np.array([.2, -.4, .6, 0.]))
-claim('adab2n.preference_gradient', 'The gradient by $\\psi_j$ is $\\frac{\\alpha_j}{A+N}(p_j-\\sum_k\\pi_kp_k)$.', of=preference_gradient, source='ours',
+claim('adab2n.preference_gradient',
+    'The gradient by $\\psi_j$ is $\\frac{\\alpha_j}{A+N}(p_j-\\sum_k\\pi_kp_k)$.',
+    of=preference_gradient, source='ours',
     checks=[
-        Check('algebra', lambda f: f(as64(1, -2, 0), as64(3, 1, 0), as64(1, 2, .5).log()), lambda: by_sympy((1, -2, 0), (3, 1, 0), (1, 2, sympy.Rational(1, 2))), 1e-14, 'exact, then rounded to float64'),
-        Check('finite differences', lambda f: f(*map(lambda a: as64(*a), steps_at)), lambda: by_steps(*steps_at), 1e-9, 'central differences with step 1e-5'),
-        Check('limit', lambda f: [*f(as64(2, 2, 2), as64(1, 5, 0), as64(.3, 0, -1)), *f(as64(4, 0), as64(0, 0), as64(0, 0))], lambda: [0, 0, 0, 1., -1.], 1e-14, 'a loss that asks for nothing; no samples and two even tasks: 4·½·(1−½)')],
-    mutants=[('alpha/total*', 'alpha*'), ('(p - (pi*p).sum())', '(p + (pi*p).sum())'), ('alpha.sum() + counts.sum()', 'counts.sum()'), ('pi*p', 'p')])
+        Check('algebra', lambda f: f(as64(1, -2, 0), as64(3, 1, 0), as64(1, 2, .5).log()),
+            lambda: by_sympy((1, -2, 0), (3, 1, 0), (1, 2, sympy.Rational(1, 2))), 1e-14,
+            'exact, then rounded to float64'),
+        Check('finite differences', lambda f: f(*map(lambda a: as64(*a), steps_at)),
+            lambda: by_steps(*steps_at), 1e-9, 'central differences with step 1e-5'),
+        Check('limit',
+            lambda f: [*f(as64(2, 2, 2), as64(1, 5, 0), as64(.3, 0, -1)),
+                *f(as64(4, 0), as64(0, 0), as64(0, 0))],
+            lambda: [0, 0, 0, 1., -1.], 1e-14,
+            'a loss that asks for nothing; no samples and two even tasks: 4·½·(1−½)')],
+    mutants=[
+        ('alpha/total*', 'alpha*'), ('(p - (pi*p).sum())', '(p + (pi*p).sum())'),
+        ('alpha.sum() + counts.sum()', 'counts.sum()'), ('pi*p', 'p')])
 
 # %% [markdown]
 # ## Picture
@@ -307,7 +343,8 @@ def bill(lone, ax):
     total = norm_backward(push, xs, w, xs, second, m, v, one, none, none)[0].flatten()
     ax.bar(np.arange(10) - .2, (push/v.sqrt()).flatten(), .38, color=COLORS['sky'], label='directly, γg/s')
     ax.bar(np.arange(10) + .2, total, .38, color=COLORS['blue'], label='after paying')
-    ax.set(xlabel='sample, by value; the last is the old one', ylabel='gradient', xticks=range(10), ylim=(-1.1, 1.1))
+    ax.set(xlabel='sample, by value; the last is the old one', ylabel='gradient')
+    ax.set(xticks=range(10), ylim=(-1.1, 1.1))
     ax.legend(loc='lower left')
 
 
@@ -316,7 +353,8 @@ def bill(lone, ax):
 #| fig-cap: "Gradient that reaches each sample, before (light) and after (dark) it has paid for mean and variance. The slider moves the weight of the lone old sample."
 #| echo: false
 slider('weight of the old sample', [.01, .05, .1, .2, .35, .5], bill,
-    'The larger the weight of the old sample, the more of its push is taken back: at a hundredth it keeps nine tenths of it, at a half only half.', start=.1)
+    'The larger the weight of the old sample, the more of its push is taken back: '
+    'at a hundredth it keeps nine tenths of it, at a half only half.', start=.1)
 
 
 # %% [markdown]
@@ -329,7 +367,8 @@ def kept(lone):
     w[-1] = lone
     m, push = w @ xs, torch.eye(10, dtype=torch.float64)[:, -1:]
     v = w @ (xs - m)**2
-    return (norm_backward(push, xs, w, xs, (xs - m)**2, m, v, one, none, none)[0][-1]*v.sqrt()).item()
+    dx, *_ = norm_backward(push, xs, w, xs, (xs - m)**2, m, v, one, none, none)
+    return (dx[-1]*v.sqrt()).item()
 
 {lone: round(kept(lone), 2) for lone in (.01, .05, .1, .2, .35, .5)}
 
