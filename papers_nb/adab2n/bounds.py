@@ -20,7 +20,9 @@ def regulariser_value(
     old_var: Tensor,  # running variance before the batch, (C,)
     eta: float,       # how far the batch moves them
 )->Tensor: # scalar
-    "Squared distance of a batch from the running statistics that it has moved. Source: official code, `models/utils/adab2n.py`; closed form ours."
+    """Squared distance of a batch from the running statistics that it has moved.
+
+    Source: official code, `models/utils/adab2n.py`; closed form ours."""
     return (1 - eta)**2*((m - old_mean).square() + (v - old_var).square()).mean()
 
 def regulariser_gradient(
@@ -31,7 +33,8 @@ def regulariser_gradient(
     eta: float,       # how far the batch moves them
 )->tuple[Tensor, Tensor]: # with respect to m and v, (C,) each
     "Gradient of `regulariser_value`, the moved statistics held fixed. Source: ours."
-    if not 0 <= eta <= 1: raise UserError(f'eta={eta}: between 0 and 1')
+    if not 0 <= eta <= 1:
+        raise UserError(f'eta={eta}: between 0 and 1')
     pull = 2*(1 - eta)/len(m)
     return pull*(m - old_mean), pull*(v - old_var)
 
@@ -44,7 +47,9 @@ def train_test_gap(
     gamma: Tensor|float=1.,  # scale after normalisation, (C,)
     eps: float=1e-5,         # ε
 )->Tensor|float: # (C,)
-    "Mean square of training output minus test output, over a batch whose weights sum to one. Source: ours."
+    """Mean square of training output minus test output.
+
+    Over a batch whose weights sum to one. Source: ours."""
     s, s_r = (v + eps)**.5, (var + eps)**.5
     return gamma**2*(v/s**2*(1 - s/s_r)**2 + ((m - mean)/s_r)**2)
 
@@ -56,7 +61,9 @@ def gap_bound(
     gamma: Tensor|float=1.,  # scale after normalisation, (C,)
     eps: float=1e-5,         # ε
 )->Tensor|float: # (C,)
-    "Upper bound of `train_test_gap`: the squared distances in units of the running variance. Source: ours."
+    """Upper bound of `train_test_gap`: squared distances over the running variance.
+
+    Source: ours."""
     return gamma**2*(((v - var)/(var + eps))**2 + (m - mean)**2/(var + eps))
 
 # %% ../../nbs/adab2n/14_bounds.ipynb #63f4a467
@@ -67,8 +74,12 @@ def damped_norm(
     gamma: float=1., # scale after normalisation
     eps: float=1e-5, # ε
 )->Tensor: # scalar
-    "Squared length of the gradient at the layer's input, each square divided by its weight. Source: ours."
-    if abs(w.sum().item() - 1) > 1e-5: raise UserError(f'w sums to {w.sum().item():.3g}: weights must sum to 1')
+    """Squared length of the gradient at the layer's input, each square over its weight.
+
+    Raises `UserError` unless the weights sum to one. Source: ours."""
+    total = w.sum().item()
+    if abs(total - 1) > 1e-5:
+        raise UserError(f'w sums to {total:.3g}: weights must sum to 1')
     m = (w*x).sum()
     s = ((w*(x - m)**2).sum() + eps)**.5
     G, H = g.sum(), (g*(x - m)/s).sum()
@@ -92,6 +103,9 @@ def risk_bound(
     gaps: Tensor,     # of `task_gap`, (T,)
     lipschitz: float, # Λ
 )->Tensor: # scalar
-    "How far the mean loss over all tasks can be from its value under the training normaliser. Source: ours."
-    if lipschitz < 0: raise UserError(f'lipschitz={lipschitz}: at least 0')
+    """How far the mean loss over all tasks can be from its value in training.
+
+    Raises `UserError` for a negative constant. Source: ours."""
+    if lipschitz < 0:
+        raise UserError(f'lipschitz={lipschitz}: at least 0')
     return lipschitz*gaps.sqrt().mean()

@@ -29,17 +29,22 @@ def staleness(
     momentum: float=.1, # of the usual batch norm
 )->float: # in steps
     "How many steps an average lags behind a steady drift. Source: ours."
-    if kappa == 0: return (steps - 1)/2
-    if kappa < 1e-4: raise UserError(f'kappa={kappa}: 0 or at least 1e-4; below, the closed form loses its digits')
+    if kappa == 0:
+        return (steps - 1)/2
+    if kappa < 1e-4:
+        raise UserError(f'kappa={kappa}: 0 or at least 1e-4; '
+                        'below, the closed form loses its digits')
     a = (1 - momentum)**kappa
-    return averaging_factor(steps, kappa, momentum)*(a - steps*a**steps + (steps - 1)*a**(steps + 1))/(1 - a)**2
+    series = a - steps*a**steps + (steps - 1)*a**(steps + 1)
+    return averaging_factor(steps, kappa, momentum)*series/(1 - a)**2
 
 def least_lag(
     shares: Tensor, # W, share of each task in an average, (T,)
     steps: int,     # n, batches of each task
 )->Tensor: # in steps
     "Least lag that any average with these task shares can have. Source: ours."
-    return steps*(torch.arange(len(shares) - 1, -1, -1, dtype=shares.dtype)*shares).sum()
+    older = torch.arange(len(shares) - 1, -1, -1, dtype=shares.dtype)
+    return steps*(older*shares).sum()
 
 def noise(
     steps: int,         # J, batches averaged
@@ -47,7 +52,8 @@ def noise(
     momentum: float=.1, # of the usual batch norm
 )->float: # per unit of the batch variance
     "Variance of an average of independent batches. Source: ours."
-    if kappa == 0: return 1/steps
+    if kappa == 0:
+        return 1/steps
     a = (1 - momentum)**kappa
     return averaging_factor(steps, kappa, momentum)**2*(1 - a**(2*steps))/(1 - a**2)
 
@@ -56,25 +62,34 @@ def tracking_error(
     gain: float,  # K, in (0, 1]
     ratio: float, # ϱ, drift variance per step over noise variance
 )->float: # per unit of the noise variance
-    "Stationary error of an average with constant gain that follows a random walk. Source: ours."
+    """Stationary error of an average with constant gain that follows a random walk.
+
+    Source: ours."""
     return (gain**2 + (1 - gain)**2*ratio)/(gain*(2 - gain))
 
 def best_gain(
     ratio: float, # ϱ, drift variance per step over noise variance
 )->float: # K*
-    "The constant gain with the least tracking error: the steady Kalman gain. Source: Kalman 1960 for the filter; closed form ours."
-    if ratio < 0: raise UserError(f'ratio={ratio}: a variance over a variance, at least 0')
+    """The constant gain with the least tracking error: the steady Kalman gain.
+
+    Source: Kalman 1960 for the filter; closed form ours."""
+    if ratio < 0:
+        raise UserError(f'ratio={ratio}: a variance over a variance, at least 0')
     return ((ratio**2 + 4*ratio)**.5 - ratio)/2
 
 # %% ../../nbs/adab2n/11_dilemma.ipynb #f545ad8c
 def current_to_old(
     tasks: int,         # T, all in the buffer
-    forwards: int,      # p: 1 for a joint forward, else new batch plus p-1 replay batches
-    new_share: float=.5, # ρ, of new samples in a joint batch; not used for separate forwards
+    forwards: int,      # p: 1 for a joint forward, else new batch and p-1 replayed ones
+    new_share: float=.5, # ρ, of new samples in a joint batch; only for joint forwards
     momentum: float=.1, # of the usual batch norm
 )->float: # weight of the current task over that of an old one
-    "Recency of a running statistic under replay, in the stationary state. Source: ours."
-    share = new_share if forwards == 1 else momentum*(1 - momentum)**(forwards - 1)/(1 - (1 - momentum)**forwards)
+    "Recency of a running statistic under replay, in the long run. Source: ours."
+    if forwards == 1:
+        share = new_share
+    else:
+        moved = 1 - (1 - momentum)**forwards
+        share = momentum*(1 - momentum)**(forwards - 1)/moved
     return 1 + tasks*share/(1 - share)
 
 # %% ../../nbs/adab2n/11_dilemma.ipynb #e7760344
@@ -82,7 +97,9 @@ def least_mismatch(
     weights: Tensor, # π, share of each task inside a batch, (T,)
     means: Tensor,   # mean of each task, (T,)
 )->Tensor: # scalar
-    "Least sum of train-test mismatch and imbalance that any test statistic can have. Source: ours."
+    """Least sum of train-test mismatch and imbalance that any test statistic can have.
+
+    Source: ours."""
     return ((weights - 1/len(weights))*means).sum().abs()
 
 # %% ../../nbs/adab2n/11_dilemma.ipynb #3eb752eb
@@ -91,5 +108,9 @@ def mixture_variance(
     means: tuple[float, float],      # of the two groups
     variances: tuple[float, float],  # of the two groups
 )->float:
-    "Variance of a mixture of two groups; averaging the groups' own variances misses the last term. Source: law of total variance."
-    return share*variances[0] + (1 - share)*variances[1] + share*(1 - share)*(means[0] - means[1])**2
+    """Variance of a mixture of two groups.
+
+    Averaging the groups' own variances misses the last term.
+    Source: law of total variance."""
+    own = share*variances[0] + (1 - share)*variances[1]
+    return own + share*(1 - share)*(means[0] - means[1])**2

@@ -120,17 +120,22 @@ def staleness(
     momentum: float=.1, # of the usual batch norm
 )->float: # in steps
     "How many steps an average lags behind a steady drift. Source: ours."
-    if kappa == 0: return (steps - 1)/2
-    if kappa < 1e-4: raise UserError(f'kappa={kappa}: 0 or at least 1e-4; below, the closed form loses its digits')
+    if kappa == 0:
+        return (steps - 1)/2
+    if kappa < 1e-4:
+        raise UserError(f'kappa={kappa}: 0 or at least 1e-4; '
+                        'below, the closed form loses its digits')
     a = (1 - momentum)**kappa
-    return averaging_factor(steps, kappa, momentum)*(a - steps*a**steps + (steps - 1)*a**(steps + 1))/(1 - a)**2
+    series = a - steps*a**steps + (steps - 1)*a**(steps + 1)
+    return averaging_factor(steps, kappa, momentum)*series/(1 - a)**2
 
 def least_lag(
     shares: Tensor, # W, share of each task in an average, (T,)
     steps: int,     # n, batches of each task
 )->Tensor: # in steps
     "Least lag that any average with these task shares can have. Source: ours."
-    return steps*(torch.arange(len(shares) - 1, -1, -1, dtype=shares.dtype)*shares).sum()
+    older = torch.arange(len(shares) - 1, -1, -1, dtype=shares.dtype)
+    return steps*(older*shares).sum()
 
 def noise(
     steps: int,         # J, batches averaged
@@ -138,21 +143,28 @@ def noise(
     momentum: float=.1, # of the usual batch norm
 )->float: # per unit of the batch variance
     "Variance of an average of independent batches. Source: ours."
-    if kappa == 0: return 1/steps
+    if kappa == 0:
+        return 1/steps
     a = (1 - momentum)**kappa
     return averaging_factor(steps, kappa, momentum)**2*(1 - a**(2*steps))/(1 - a**2)
 
 
 # %%
-imbalance(task_shares(2, 2, 1, .5), torch.tensor([0., 10.])), staleness(4, 1, .5), noise(4, 1, .5)
+unequal = imbalance(task_shares(2, 2, 1, .5), torch.tensor([0., 10.]))
+unequal, staleness(4, 1, .5), noise(4, 1, .5)
+
 
 # %% [markdown]
 # After five tasks of a thousand steps:
 
 # %%
 #| code-fold: true
+def row(k):
+    "One line of the table."
+    least = least_lag(task_shares(5, 1000, k), 1000)
+    return f'| {k} | {staleness(5000, k):.1f} | {least:.1f} | {noise(5000, k):.4f} |'
 Markdown('\n'.join(['| κ | lag in steps | least lag for its shares | noise variance |', '|---|---|---|---|',
-    *[f'| {k} | {staleness(5000, k):.1f} | {least_lag(task_shares(5, 1000, k), 1000):.1f} | {noise(5000, k):.4f} |' for k in (0, .1, .4, .7, 1)]]))
+    *map(row, (0, .1, .4, .7, 1))]))
 
 
 # %% [markdown]
@@ -175,21 +187,30 @@ weights_by_loop(3, 1)
 # %%
 #| code-fold: true
 #| code-summary: "The claim about staleness, its routes and its edits"
-claim('adab2n.staleness', 'An average of $J$ batches lags $\\eta_J(a-Ja^J+(J-1)a^{J+1})/(1-a)^2$ steps behind a steady drift.', of=staleness, source='ours',
+claim('adab2n.staleness',
+    'An average of $J$ batches lags $\\eta_J(a-Ja^J+(J-1)a^{J+1})/(1-a)^2$ steps behind a steady drift.',
+    of=staleness, source='ours',
     checks=[
-        Check('brute force', lambda f: [f(57, k) for k in (0, .1, .4, .7, 1)], lambda: [weights_by_loop(57, k) @ np.arange(56, -1, -1) for k in (0, .1, .4, .7, 1)],
-              1e-11, 'float64; sums up to 28, divided by (1-a)² down to 1e-4'),
-        Check('limit', lambda f: [f(3000, 1.), f(1, .4), f(2, 1., .5)], lambda: [9., 0., .25], 1e-9, 'a/(1-a) at momentum 0.1; one batch; two batches, the older with weight 1/4'),
-        Check('brute force', lambda f: f(200, 1e-3)/100, lambda: weights_by_loop(200, 1e-3) @ np.arange(199, -1, -1)/100, 1e-5, 'near κ=0, where the closed form loses digits')],
-    mutants=[('a - steps*a**steps', 'a + steps*a**steps'), ('(1 - a)**2', '(1 - a)'), ('(steps - 1)*a**(steps + 1)', '(steps - 1)*a**steps')])
+        Check('brute force', lambda f: [f(57, k) for k in (0, .1, .4, .7, 1)],
+            lambda: [weights_by_loop(57, k) @ np.arange(56, -1, -1) for k in (0, .1, .4, .7, 1)], 1e-11,
+            'float64; sums up to 28, divided by (1-a)² down to 1e-4'),
+        Check('limit', lambda f: [f(3000, 1.), f(1, .4), f(2, 1., .5)], lambda: [9., 0., .25], 1e-9,
+            'a/(1-a) at momentum 0.1; one batch; two batches, the older with weight 1/4'),
+        Check('brute force', lambda f: f(200, 1e-3)/100,
+            lambda: weights_by_loop(200, 1e-3) @ np.arange(199, -1, -1)/100, 1e-5,
+            'near κ=0, where the closed form loses digits')],
+    mutants=[
+        ('a - steps*a**steps', 'a + steps*a**steps'), ('(1 - a)**2', '(1 - a)'),
+        ('(steps - 1)*a**(steps + 1)', '(steps - 1)*a**steps')])
 
 
 # %%
 def least_lag_by_programming(shares, steps):
-    "Least mean age over all weights with these task shares, by scipy's linear programming."
+    "Least mean age over all weights with these task shares, by linear programming."
     tasks = len(shares)
     member = np.kron(np.eye(tasks), np.ones(steps))
-    return linprog(np.arange(tasks*steps - 1, -1, -1), A_eq=member, b_eq=shares.numpy()).fun
+    ages = np.arange(tasks*steps - 1, -1, -1)
+    return linprog(ages, A_eq=member, b_eq=shares.numpy()).fun
 
 uneven = torch.tensor([.1, .2, .3, .4], dtype=torch.float64)
 least_lag_by_programming(uneven, 6)
@@ -197,10 +218,14 @@ least_lag_by_programming(uneven, 6)
 # %%
 #| code-fold: true
 #| code-summary: "The claim about any average, its routes and its edits"
-claim('adab2n.least_lag', 'No average with task shares $W_t$ lags less than $n\\sum_t(T-t)W_t$ steps.', of=least_lag, source='ours',
+claim('adab2n.least_lag', 'No average with task shares $W_t$ lags less than $n\\sum_t(T-t)W_t$ steps.',
+    of=least_lag, source='ours',
     checks=[
-        Check('trusted implementation', lambda f: [f(uneven, 6), f(uneven.flip(0), 9)], lambda: [least_lag_by_programming(uneven, 6), least_lag_by_programming(uneven.flip(0), 9)], 1e-9, 'scipy.optimize.linprog, its own tolerance'),
-        Check('limit', lambda f: [f(torch.full((5,), .2), 1000), f(torch.eye(3)[2], 50)], lambda: [2000., 0.], 1e-3, 'equal shares: n(T-1)/2, in float32; the last task alone')],
+        Check('trusted implementation', lambda f: [f(uneven, 6), f(uneven.flip(0), 9)],
+            lambda: [least_lag_by_programming(uneven, 6), least_lag_by_programming(uneven.flip(0), 9)], 1e-9,
+            'scipy.optimize.linprog, its own tolerance'),
+        Check('limit', lambda f: [f(torch.full((5,), .2), 1000), f(torch.eye(3)[2], 50)], lambda: [2000., 0.],
+            1e-3, 'equal shares: n(T-1)/2, in float32; the last task alone')],
     mutants=[('len(shares) - 1, -1, -1', 'len(shares), 0, -1'), ('steps*(', '(')])
 
 
@@ -215,11 +240,18 @@ noise_by_sampling(20, .4)
 # %%
 #| code-fold: true
 #| code-summary: "The claim about noise, its routes and its edits"
-claim('adab2n.noise', 'The variance of an average of $J$ batches is $\\eta_J^2(1-a^{2J})/(1-a^2)$ of one batch.', of=noise, source='ours',
+claim('adab2n.noise',
+    'The variance of an average of $J$ batches is $\\eta_J^2(1-a^{2J})/(1-a^2)$ of one batch.',
+    of=noise, source='ours',
     checks=[
-        Check('sampling', lambda f: [f(20, .1), f(20, .4), f(20, 1.)], lambda: [noise_by_sampling(20, k) for k in (.1, .4, 1.)], 1.5e-3, 'four standard errors, √(2/200000) of at most 0.1'),
-        Check('limit', lambda f: [f(5000, 1.), f(1, .7), f(13, 0)], lambda: [.1/1.9, .1**1.4, 1/13], 1e-12, '(1-a)/(1+a); one batch; a plain average')],
-    mutants=[('**2*(1 - a**(2*steps))', '*(1 - a**(2*steps))'), ('/(1 - a**2)', '/(1 - a)'), ('(1 - a**(2*steps))', '(1 + a**(2*steps))')])
+        Check('sampling', lambda f: [f(20, .1), f(20, .4), f(20, 1.)],
+            lambda: [noise_by_sampling(20, k) for k in (.1, .4, 1.)], 1.5e-3,
+            'four standard errors, √(2/200000) of at most 0.1'),
+        Check('limit', lambda f: [f(5000, 1.), f(1, .7), f(13, 0)], lambda: [.1/1.9, .1**1.4, 1/13], 1e-12,
+            '(1-a)/(1+a); one batch; a plain average')],
+    mutants=[
+        ('**2*(1 - a**(2*steps))', '*(1 - a**(2*steps))'), ('/(1 - a**2)', '/(1 - a)'),
+        ('(1 - a**(2*steps))', '(1 + a**(2*steps))')])
 
 
 # %% [markdown]
@@ -241,7 +273,8 @@ def plane(steps, ax):
     ax.plot(*at(0), 's', color='black')
     ax.annotate('κ=0', at(0), (8, -3), textcoords='offset points', fontsize=8)
     ax.set(xlim=(-.03, .93), ylim=(5, 5000), yscale='log')
-    ax.set_xlabel('imbalance', color=COLORS['blue']); ax.set_ylabel('lag in steps (staleness)', color=COLORS['orange'])
+    ax.set_xlabel('imbalance', color=COLORS['blue'])
+    ax.set_ylabel('lag in steps (staleness)', color=COLORS['orange'])
 
 
 # %%
@@ -249,7 +282,8 @@ def plane(steps, ax):
 #| fig-cap: "What a running statistic gets wrong, for every κ: imbalance (blue) against staleness (orange). The slider moves the steps a task lasts."
 #| echo: false
 slider('steps a task', [10, 20, 50, 100, 250, 500, 1000], plane,
-    'No value of kappa is low on both axes, and the official grid sits at the far right: from a few hundred steps a task on it is all imbalance and little lag.', start=50)
+    'No value of kappa is low on both axes, and the official grid sits at the far right: '
+    'from a few hundred steps a task on it is all imbalance and little lag.', start=50)
 
 
 # %% [markdown]
@@ -277,14 +311,19 @@ def tracking_error(
     gain: float,  # K, in (0, 1]
     ratio: float, # ϱ, drift variance per step over noise variance
 )->float: # per unit of the noise variance
-    "Stationary error of an average with constant gain that follows a random walk. Source: ours."
+    """Stationary error of an average with constant gain that follows a random walk.
+
+    Source: ours."""
     return (gain**2 + (1 - gain)**2*ratio)/(gain*(2 - gain))
 
 def best_gain(
     ratio: float, # ϱ, drift variance per step over noise variance
 )->float: # K*
-    "The constant gain with the least tracking error: the steady Kalman gain. Source: Kalman 1960 for the filter; closed form ours."
-    if ratio < 0: raise UserError(f'ratio={ratio}: a variance over a variance, at least 0')
+    """The constant gain with the least tracking error: the steady Kalman gain.
+
+    Source: Kalman 1960 for the filter; closed form ours."""
+    if ratio < 0:
+        raise UserError(f'ratio={ratio}: a variance over a variance, at least 0')
     return ((ratio**2 + 4*ratio)**.5 - ratio)/2
 
 
@@ -299,7 +338,9 @@ raises(best_gain, -1.)
 def tracked(gain, ratio, chains=100_000, steps=400):
     "Error variance of many simulated averages after a long time."
     rng, error = np.random.default_rng(1), np.zeros(chains)
-    for _ in range(steps): error = (1 - gain)*(error - ratio**.5*rng.standard_normal(chains)) + gain*rng.standard_normal(chains)
+    for _ in range(steps):
+        behind = error - ratio**.5*rng.standard_normal(chains)
+        error = (1 - gain)*behind + gain*rng.standard_normal(chains)
     return error.var()
 
 tracked(.1, .02, steps=100)
@@ -309,17 +350,23 @@ tracked(.1, .02, steps=100)
 def stationary(gain, ratio):
     "The fixed point of the variance, by SymPy."
     E, K, q = sympy.symbols('E K q')
-    return float(sympy.solve(sympy.Eq(E, (1 - K)**2*(E + q) + K**2), E)[0].subs({K: sympy.Rational(gain), q: sympy.Rational(ratio)}))
+    fixed, = sympy.solve(sympy.Eq(E, (1 - K)**2*(E + q) + K**2), E)
+    return float(fixed.subs({K: sympy.Rational(gain), q: sympy.Rational(ratio)}))
 
 stationary('1/10', '1/50')
 
 # %%
 #| code-fold: true
 #| code-summary: "The claim about the tracking error, its routes and its edits"
-claim('adab2n.tracking_error', 'With constant gain $K$ the tracking error is $(K^2+(1-K)^2\\varrho)/(K(2-K))$.', of=tracking_error, source='ours',
+claim('adab2n.tracking_error',
+    'With constant gain $K$ the tracking error is $(K^2+(1-K)^2\\varrho)/(K(2-K))$.',
+    of=tracking_error, source='ours',
     checks=[
-        Check('sampling', lambda f: [f(.1, .02), f(.3, .1)], lambda: [tracked(.1, .02), tracked(.3, .1)], 6e-3, 'four standard errors of a variance of at most 0.3 over 100000 chains'),
-        Check('algebra', lambda f: [f(.1, .02), f(.5, 2.)], lambda: [stationary('1/10', '1/50'), stationary('1/2', '2')], 1e-14, 'exact, then rounded to float64')],
+        Check('sampling', lambda f: [f(.1, .02), f(.3, .1)], lambda: [tracked(.1, .02), tracked(.3, .1)],
+            6e-3, 'four standard errors of a variance of at most 0.3 over 100000 chains'),
+        Check('algebra', lambda f: [f(.1, .02), f(.5, 2.)],
+            lambda: [stationary('1/10', '1/50'), stationary('1/2', '2')], 1e-14,
+            'exact, then rounded to float64')],
     mutants=[('(2 - gain)', '(2 + gain)'), ('(1 - gain)**2', '(1 - gain)'), ('gain**2 +', 'gain**2 -')])
 
 
@@ -341,7 +388,8 @@ def least(ratio):
     "Where the derivative of the tracking error vanishes, by SymPy."
     K, r = sympy.symbols('K r', positive=True)
     error = (K**2 + (1 - K)**2*r)/(K*(2 - K))
-    roots = sympy.solve(sympy.numer(sympy.together(sympy.diff(error, K))).subs(r, sympy.Rational(ratio)), K)
+    slope = sympy.numer(sympy.together(sympy.diff(error, K)))
+    roots = sympy.solve(slope.subs(r, sympy.Rational(ratio)), K)
     return float(next(x for x in roots if 0 < x < 1))
 
 least('1/50')
@@ -349,10 +397,14 @@ least('1/50')
 # %%
 #| code-fold: true
 #| code-summary: "The claim about the best gain, its routes and its edits"
-claim('adab2n.best_gain', 'The best constant gain is $K^\\star=\\frac12(\\sqrt{\\varrho^2+4\\varrho}-\\varrho)$.', of=best_gain, source='ours',
+claim('adab2n.best_gain',
+    'The best constant gain is $K^\\star=\\frac12(\\sqrt{\\varrho^2+4\\varrho}-\\varrho)$.',
+    of=best_gain, source='ours',
     checks=[
-        Check('brute force', lambda f: [f(.02), f(.5), f(3.)], lambda: [kalman(.02), kalman(.5), kalman(3.)], 1e-12, 'the recursion has converged'),
-        Check('algebra', lambda f: [f(.02), f(.5)], lambda: [least('1/50'), least('1/2')], 1e-14, 'exact, then rounded to float64')],
+        Check('brute force', lambda f: [f(.02), f(.5), f(3.)], lambda: [kalman(.02), kalman(.5), kalman(3.)],
+            1e-12, 'the recursion has converged'),
+        Check('algebra', lambda f: [f(.02), f(.5)], lambda: [least('1/50'), least('1/2')], 1e-14,
+            'exact, then rounded to float64')],
     mutants=[('4*ratio', '2*ratio'), ('- ratio)', '+ ratio)'), ('ratio**2 +', 'ratio +')])
 
 
@@ -375,20 +427,28 @@ claim('adab2n.best_gain', 'The best constant gain is $K^\\star=\\frac12(\\sqrt{\
 #| exports
 def current_to_old(
     tasks: int,         # T, all in the buffer
-    forwards: int,      # p: 1 for a joint forward, else new batch plus p-1 replay batches
-    new_share: float=.5, # ρ, of new samples in a joint batch; not used for separate forwards
+    forwards: int,      # p: 1 for a joint forward, else new batch and p-1 replayed ones
+    new_share: float=.5, # ρ, of new samples in a joint batch; only for joint forwards
     momentum: float=.1, # of the usual batch norm
 )->float: # weight of the current task over that of an old one
-    "Recency of a running statistic under replay, in the stationary state. Source: ours."
-    share = new_share if forwards == 1 else momentum*(1 - momentum)**(forwards - 1)/(1 - (1 - momentum)**forwards)
+    "Recency of a running statistic under replay, in the long run. Source: ours."
+    if forwards == 1:
+        share = new_share
+    else:
+        moved = 1 - (1 - momentum)**forwards
+        share = momentum*(1 - momentum)**(forwards - 1)/moved
     return 1 + tasks*share/(1 - share)
 
 
 # %%
 #| code-fold: true
+def row(name, *arguments):
+    "One line of the table."
+    ratios = [f'{current_to_old(T, *arguments):.2f}' for T in (5, 10, 20)]
+    return f'| {name} | {" | ".join(ratios)} |'
 Markdown('\n'.join(['| ratio current : old | T = 5 | T = 10 | T = 20 |', '|---|---|---|---|',
-    *[f'| {name} | ' + ' | '.join(f'{current_to_old(T, *arguments):.2f}' for T in (5, 10, 20)) + ' |' for name, arguments in
-      (('ER-ACE, separate', (2,)), ('ER-ACE, joint', (1, 1/2)), ('DER++, separate', (3,)), ('DER++, joint', (1, 1/3)))]]))
+    row('ER-ACE, separate', 2), row('ER-ACE, joint', 1, 1/2),
+    row('DER++, separate', 3), row('DER++, joint', 1, 1/3)]))
 
 
 # %% [markdown]
@@ -398,10 +458,10 @@ Markdown('\n'.join(['| ratio current : old | T = 5 | T = 10 | T = 20 |', '|---|-
 def ratio_by_loop(tasks, forwards, new_share, momentum=.1, steps=300):
     "Run averages over batches of known composition and divide the two shares."
     new, old = np.eye(tasks)[-1], np.full(tasks, 1/tasks)
-    batches = [new_share*new + (1 - new_share)*old] if forwards == 1 else [new] + [old]*(forwards - 1)
+    joint, apart = [new_share*new + (1 - new_share)*old], [new] + [old]*(forwards - 1)
     r = np.zeros(tasks)
-    for _ in range(steps):
-        for b in batches: r = (1 - momentum)*r + momentum*b
+    for b in (joint if forwards == 1 else apart)*steps:
+        r = (1 - momentum)*r + momentum*b
     return r[-1]/r[0]
 
 ratio_by_loop(5, 2, .5)
@@ -409,11 +469,17 @@ ratio_by_loop(5, 2, .5)
 # %%
 #| code-fold: true
 #| code-summary: "The claim about replay, its routes and its edits"
-claim('adab2n.current_to_old', 'Under replay the current task weighs $1+T\\rho/(1-\\rho)$ times an old one.', of=current_to_old, source='ours',
+claim('adab2n.current_to_old', 'Under replay the current task weighs $1+T\\rho/(1-\\rho)$ times an old one.',
+    of=current_to_old, source='ours',
     checks=[
-        Check('brute force', lambda f: [f(5, 2), f(10, 3), f(20, 1, 1/3)], lambda: [ratio_by_loop(5, 2, 0), ratio_by_loop(10, 3, 0), ratio_by_loop(20, 1, 1/3)], 1e-9, 'stationary after 300 steps'),
-        Check('limit', lambda f: [f(7, 1, 0.), f(4, 2, .5, 1e-9), f(4, 3, .5, 1e-9)], lambda: [1., 5., 3.], 1e-6, 'no new samples; for a slow average the forwards count alike: 1+T and 1+T/2')],
-    mutants=[('tasks*share', 'share'), ('(1 - share)', '(1 + share)'), ('(1 - momentum)**(forwards - 1)', '(1 - momentum)**(1 - forwards)')])
+        Check('brute force', lambda f: [f(5, 2), f(10, 3), f(20, 1, 1/3)],
+            lambda: [ratio_by_loop(5, 2, 0), ratio_by_loop(10, 3, 0), ratio_by_loop(20, 1, 1/3)], 1e-9,
+            'stationary after 300 steps'),
+        Check('limit', lambda f: [f(7, 1, 0.), f(4, 2, .5, 1e-9), f(4, 3, .5, 1e-9)], lambda: [1., 5., 3.],
+            1e-6, 'no new samples; for a slow average the forwards count alike: 1+T and 1+T/2')],
+    mutants=[
+        ('tasks*share', 'share'), ('(1 - share)', '(1 + share)'),
+        ('(1 - momentum)**(forwards - 1)', '(1 - momentum)**(1 - forwards)')])
 
 
 # %% [markdown]
@@ -438,7 +504,9 @@ def least_mismatch(
     weights: Tensor, # π, share of each task inside a batch, (T,)
     means: Tensor,   # mean of each task, (T,)
 )->Tensor: # scalar
-    "Least sum of train-test mismatch and imbalance that any test statistic can have. Source: ours."
+    """Least sum of train-test mismatch and imbalance that any test statistic can have.
+
+    Source: ours."""
     return ((weights - 1/len(weights))*means).sum().abs()
 
 
@@ -446,7 +514,8 @@ def least_mismatch(
 # Five tasks in a joint batch with 40 % new samples, so that the new task has $0.4+0.6/5=0.52$:
 
 # %%
-pi, mu = torch.tensor([.12, .12, .12, .12, .52], dtype=torch.float64), torch.tensor([0., 1, -1, 2, 5], dtype=torch.float64)
+pi = torch.tensor([.12, .12, .12, .12, .52], dtype=torch.float64)
+mu = torch.tensor([0., 1, -1, 2, 5], dtype=torch.float64)
 least_mismatch(pi, mu), least_mismatch(torch.full((5,), .2), mu)
 
 
@@ -461,11 +530,18 @@ best_on_a_grid(pi, mu)
 # %%
 #| code-fold: true
 #| code-summary: "The claim about the segment, its routes and its edits"
-claim('adab2n.least_mismatch', 'No statistic used at test time has mismatch plus imbalance below $|\\sum_k(\\pi_k-1/T)\\mu_k|$.', of=least_mismatch, source='ours',
+claim('adab2n.least_mismatch',
+    'No statistic used at test time has mismatch plus imbalance below $|\\sum_k(\\pi_k-1/T)\\mu_k|$.',
+    of=least_mismatch, source='ours',
     checks=[
-        Check('brute force', lambda f: [f(pi, mu), f(pi, -mu), f(pi.flip(0), mu)], lambda: [best_on_a_grid(pi, mu), best_on_a_grid(pi, -mu), best_on_a_grid(pi.flip(0), mu)], 2e-4, 'two steps of the grid'),
-        Check('limit', lambda f: [f(torch.full((5,), .2), mu), f(torch.eye(3)[0], torch.tensor([3., 0., 0.]))], lambda: [0., 2.], 1e-6, 'even weights; a batch of one task only')],
-    mutants=[('weights - 1/len', 'weights + 1/len'), ('.sum().abs()', '.abs().sum()'), ('1/len(weights)', '1')])
+        Check('brute force', lambda f: [f(pi, mu), f(pi, -mu), f(pi.flip(0), mu)],
+            lambda: [best_on_a_grid(pi, mu), best_on_a_grid(pi, -mu), best_on_a_grid(pi.flip(0), mu)], 2e-4,
+            'two steps of the grid'),
+        Check('limit',
+            lambda f: [f(torch.full((5,), .2), mu), f(torch.eye(3)[0], torch.tensor([3., 0., 0.]))],
+            lambda: [0., 2.], 1e-6, 'even weights; a batch of one task only')],
+    mutants=[
+        ('weights - 1/len', 'weights + 1/len'), ('.sum().abs()', '.abs().sum()'), ('1/len(weights)', '1')])
 
 
 # %%
@@ -478,8 +554,10 @@ def segment(share, ax):
     ax.plot(r, abs(r - u), color=COLORS['blue'], label='imbalance at test time')
     ax.plot(r, abs(r - b) + abs(r - u), color=COLORS['grey'], lw=2.5, label='sum')
     ax.plot([b, u], [0, 0], 'o', color='black', ms=4)
-    ax.annotate('b', (b, 0), (0, -12), textcoords='offset points'); ax.annotate('u', (u, 0), (0, -12), textcoords='offset points')
-    ax.set(ylim=(-.8, 6), xlabel='test statistic r', ylabel='distance'); ax.legend(loc='upper left')
+    for name, at in (('b', b), ('u', u)):
+        ax.annotate(name, (at, 0), (0, -12), textcoords='offset points')
+    ax.set(ylim=(-.8, 6), xlabel='test statistic r', ylabel='distance')
+    ax.legend(loc='upper left')
 
 
 # %%
@@ -487,7 +565,8 @@ def segment(share, ax):
 #| fig-cap: "The two lengths of the inequality over all statistics: mismatch (green), imbalance (blue) and their sum (grey). The slider moves the share of the new task inside the batch."
 #| echo: false
 slider('share of the new task', [.2, .3, .4, .52, .7, .9], segment,
-    'Between the two means the sum is flat: moving the statistic trades one error for the other. At a share of one fifth the two means coincide and the sum touches zero.', start=.52)
+    'Between the two means the sum is flat: moving the statistic trades one error for the other. '
+    'At a share of one fifth the two means coincide and the sum touches zero.', start=.52)
 
 
 # %% [markdown]
@@ -506,8 +585,12 @@ def mixture_variance(
     means: tuple[float, float],      # of the two groups
     variances: tuple[float, float],  # of the two groups
 )->float:
-    "Variance of a mixture of two groups; averaging the groups' own variances misses the last term. Source: law of total variance."
-    return share*variances[0] + (1 - share)*variances[1] + share*(1 - share)*(means[0] - means[1])**2
+    """Variance of a mixture of two groups.
+
+    Averaging the groups' own variances misses the last term.
+    Source: law of total variance."""
+    own = share*variances[0] + (1 - share)*variances[1]
+    return own + share*(1 - share)*(means[0] - means[1])**2
 
 
 # %% [markdown]
@@ -523,18 +606,27 @@ def mixed(share, means, variances, n=2_000_000):
     "Variance of samples drawn from two normals."
     rng = np.random.default_rng(2)
     first = rng.random(n) < share
-    return np.where(first, means[0] + variances[0]**.5*rng.standard_normal(n), means[1] + variances[1]**.5*rng.standard_normal(n)).var()
+    one, two = (m + v**.5*rng.standard_normal(n) for m, v in zip(means, variances))
+    return np.where(first, one, two).var()
 
 mixed(share, (2., -1.), (1., 2.25))
 
 # %%
 #| code-fold: true
 #| code-summary: "The claim about the lost variance, its routes and its edits"
-claim('adab2n.mixture_variance', 'A mixture has the variance $\\rho\\sigma_c^2+(1-\\rho)\\sigma_b^2+\\rho(1-\\rho)(\\mu_c-\\mu_b)^2$.', of=mixture_variance, source='law of total variance',
+claim('adab2n.mixture_variance',
+    'A mixture has the variance $\\rho\\sigma_c^2+(1-\\rho)\\sigma_b^2+\\rho(1-\\rho)(\\mu_c-\\mu_b)^2$.',
+    of=mixture_variance, source='law of total variance',
     checks=[
-        Check('sampling', lambda f: f(share, (2., -1.), (1., 2.25)), lambda: mixed(share, (2., -1.), (1., 2.25)), .02, 'four standard errors of a variance of 4 over two million samples'),
-        Check('trusted implementation', lambda f: f(.25, (0., 4.), (0., 1.)), lambda: np.var([0., 0., 3., 3., 5., 5., 3., 5.]), 1e-14, 'numpy.var; two zeros and six numbers of mean 4, variance 1')],
-    mutants=[('share*(1 - share)*', 'share*'), ('(means[0] - means[1])', '(means[0] + means[1])'), ('share*variances[0] +', 'share*variances[0] -')])
+        Check('sampling', lambda f: f(share, (2., -1.), (1., 2.25)),
+            lambda: mixed(share, (2., -1.), (1., 2.25)), .02,
+            'four standard errors of a variance of 4 over two million samples'),
+        Check('trusted implementation', lambda f: f(.25, (0., 4.), (0., 1.)),
+            lambda: np.var([0., 0., 3., 3., 5., 5., 3., 5.]), 1e-14,
+            'numpy.var; two zeros and six numbers of mean 4, variance 1')],
+    mutants=[
+        ('share*(1 - share)*', 'share*'), ('(means[0] - means[1])', '(means[0] + means[1])'),
+        ('share*variances[0] +', 'share*variances[0] -')])
 
 # %% [markdown]
 # ## What if
