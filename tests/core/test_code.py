@@ -212,6 +212,11 @@ def test_a_variable_with_the_name_of_something_else_keeps_it(house):
     assert code(shadow) != code(
         shadow.replace("    a = x\n    return Two, a", "    b = x\n    return Two, b")
     )
+    everywhere = shadow.replace("a = x", "b = x").replace("Two, a", "Two, b")
+    assert code(shadow) != code(everywhere), "a field is no variable"
+    arguments = "def f(a, b):\n    a = 1\n    b = b\n    return a, b"
+    exchanged = "def f(a, b):\n    b = 1\n    a = a\n    return b, a"
+    assert code(arguments) != code(exchanged), "an argument is no variable"
     outside = "rate = 3\ndef f(x):\n    def g():\n        rate = x\n        return rate\n    return g, rate"
     inner = outside.replace("        rate = x\n        return rate", "        lr = x\n        return lr")
     assert code(outside) != code(
@@ -262,6 +267,14 @@ def test_every_way_to_import_is_followed(house, line, call):
     assert house(deep, cells=cells, **again) != before
     assert house(("p/methods", "x - 1", "x - 2"), cells=cells, **again) == before, "the other loss"
     assert house(("p/methods", "x*7", "x*8"), cells=cells, **again) == before, "not called"
+
+
+def test_a_package_may_import_its_own_module(house):
+    cells, own = (
+        ["from papers_nb.p import methods", "x = methods.loss(host, 1.)"],
+        {"p/__init__": "from . import methods"},
+    )
+    assert house(("p/methods", "RATE*x", "RATE + x"), cells=cells, **own) != house(cells=cells, **own)
 
 
 def test_a_module_that_is_handed_on_counts_whole(house):
@@ -434,6 +447,14 @@ def test_a_name_of_a_cell_leads_to_what_it_is_when_it_is_read(house):
     assert later != house(cells=[outer, two, "x = f()"])
     handed = house(cells=[outer, "g = f", one, "x = g()"])
     assert handed != house(cells=[outer, "g = f", two, "x = g()"]), "defined after it was handed on"
+
+
+def test_a_function_counts_with_what_its_names_were_whenever_it_was_called(house):
+    rates = [f"def rate(): return {n}" for n in (1, 2, 3, 4)]
+    cells = ["def f(): return rate()", rates[0], "x = f()", rates[1], "y = f()", rates[2]]
+    before = house(cells=cells)
+    for i in (1, 3):
+        assert house(cells=[*cells[:i], rates[3], *cells[i + 1 :]]) != before
 
 
 def test_a_comprehension_hides_no_import(house):
