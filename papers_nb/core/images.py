@@ -94,11 +94,12 @@ def _sums(images, state):
 
 # %% ../../nbs/core/images.ipynb #ebf871af
 def _scanned():
-    "The table of digits that comes with scikit-learn: 64 numbers and the digit, a row each."
-    # read from its file, since importing scikit-learn takes longer than a small training
+    "The table of digits that comes with scikit-learn: 64 numbers and a digit a row."
+    # read from its file: importing scikit-learn takes longer than a small training
     package = importlib.util.find_spec('sklearn')
     if package is None: need('sklearn', 'run')
-    return np.loadtxt(Path(package.origin).parent/'datasets/data/digits.csv.gz', delimiter=',')
+    return np.loadtxt(Path(package.origin).parent/'datasets/data/digits.csv.gz',
+                      delimiter=',')
 
 def digits(
     images,     # the set

@@ -72,7 +72,7 @@ def numbers(
     return {'axes': [_axes(a) for a in figure.axes]}
 
 def _keep_numbers():
-    """Let IPython store `numbers` beside the picture of every figure, one png of one size
+    """Let IPython store `numbers` beside the picture of a figure, one png of one size
     in every kind of kernel."""
     shell = sys.modules['IPython'].get_ipython() if 'IPython' in sys.modules else None
     if shell is None:

@@ -28,7 +28,7 @@ def key(
     stream: str,  # what the draws are for: order, augment, replay
     index: int,   # which epoch or step
 )->int:           # 63 bits
-    "Mix a seed, a stream's name and an index into the seed of a generator. Source: ours."
+    "Mix a seed, a stream's name and an index into a generator's seed. Source: ours."
     digest = hashlib.sha256(f'{seed}/{stream}/{index}'.encode()).digest()
     return int.from_bytes(digest[:8], 'big') >> 1
 
@@ -74,7 +74,8 @@ def precision(
     device: str, # the run's device
 ): # a context for the forward pass
     "Autocast to bfloat16, or nothing."
-    if name not in ('fp32', 'bf16'): raise UserError(f'precision={name!r}: fp32 or bf16')
+    if name not in ('fp32', 'bf16'):
+        raise UserError(f'precision={name!r}: fp32 or bf16')
     if name == 'fp32': return nullcontext()
     return torch.autocast(device.split(':')[0], torch.bfloat16)
 
@@ -126,12 +127,13 @@ def digest(
 def _schema():
     "The schema of a record, compiled."
     file = Path(papers_nb.__file__).parent/'record.schema.json'
-    return need('fastjsonschema', 'run').compile(json.loads(file.read_text(encoding='utf-8')))
+    return need('fastjsonschema', 'run').compile(
+        json.loads(file.read_text(encoding='utf-8')))
 
 def validate(
     record: dict, # a run record
 ):
-    "Hold a record against `record.schema.json`; raises `UserError` naming what does not fit."
+    "Hold a record against `record.schema.json`; a `UserError` names what does not fit."
     try: _schema()(record)
     except need('fastjsonschema', 'run').JsonSchemaValueException as e:
         raise UserError(f'record {record.get("name")!r}: {e.message}') from None
@@ -139,7 +141,8 @@ def validate(
 # %% ../../nbs/core/train.ipynb #f0afc8aa
 class Hashing:
     "A file to write to that knows the SHA-256 of what was written."
-    def __init__(self, file): self.file, self.sha, self.error = file, hashlib.sha256(), None
+    def __init__(self, file):
+        self.file, self.sha, self.error = file, hashlib.sha256(), None
 
     def write(self, data)->int: # bytes written
         "Write and hash."
@@ -184,18 +187,21 @@ class Checkpoint:
                 except RuntimeError as e: raise hashing.error or e from None
             return self.folder/f'{step:09d}-{hashing.sha.hexdigest()[:16]}.pt'
         write_whole(self.folder/f'{step:09d}.pt', write)
-        for old in [*self.files()[:-self.keep], *self.folder.glob('.*.pt.*')]: old.unlink()
+        for old in [*self.files()[:-self.keep], *self.folder.glob('.*.pt.*')]:
+            old.unlink()
 
     def load(self,
         device: str='cpu', # where tensors go
     )->dict|None: # step, state and meta of the newest sound one, or None
-        "Load the newest checkpoint whose bytes match its name; a damaged one is removed."
+        "Load the newest checkpoint whose bytes match its name; remove a damaged one."
         for file in reversed(self.files()):
-            with open(file, 'rb') as f: sha = hashlib.file_digest(f, 'sha256').hexdigest()
+            with open(file, 'rb') as f:
+                sha = hashlib.file_digest(f, 'sha256').hexdigest()
             if sha[:16] == file.stem.split('-')[1]:
                 return torch.load(file, map_location=device, weights_only=True)
             file.unlink()
-            print(f'the checkpoint of step {int(file.stem[:9])} is damaged and removed; '
+            print(f'the checkpoint of step {int(file.stem[:9])} is damaged '
+                  'and removed; '
                   'falling back to the one before it')
 
 # %% ../../nbs/core/train.ipynb #60810abf
@@ -205,7 +211,8 @@ def not_finite(
 )->str: # the name of the first tensor with a NaN or an infinity, or ''
     "Look for a number that is not finite in a state."
     if isinstance(tree, torch.Tensor):
-        return name if tree.is_floating_point() and not torch.isfinite(tree).all() else ''
+        return (name if tree.is_floating_point() and not torch.isfinite(tree).all()
+                else '')
     items = enumerate(tree) if isinstance(tree, (list, tuple)) else ()
     items = tree.items() if isinstance(tree, dict) else items
     found = (not_finite(v, f'{name}.{k}'.strip('.')) for k, v in items)
