@@ -27,7 +27,8 @@ def compared(
     left_out = (*parameters.OPERATIONAL, 'init')
     return {k: v for k, v in params.items() if k not in left_out}
 
-def _digest(*parts): return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+def _digest(*parts):
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 def identity(
     asked: dict, # or a record: notebook, parameters, data, upstream
@@ -49,14 +50,15 @@ def checksum(
     return files.find(notebook, params['data']).checksum()
 
 def _folders(notebook):
-    "The folders of a notebook's runs by how their names begin; those set aside left out."
+    "The folders of a notebook's runs by how their names begin; none set aside."
     there, found = root()/notebook.replace('/', '-'), {}
     for name in sorted(os.listdir(there)) if there.is_dir() else ():
-        if '.old' not in name: found.setdefault(name.rpartition('-')[0], []).append(there/name)
+        if '.old' not in name:
+            found.setdefault(name.rpartition('-')[0], []).append(there/name)
     return found
 
 class Known:
-    "What a plan of many runs looks up once: checksums of data, and the folders there are."
+    "What a plan of many runs looks up once: checksums of data, the folders there are."
     def __init__(self):
         self.checksum = cache(lambda notebook, data: checksum(notebook, {'data': data}))
         self.folders = cache(_folders)
@@ -79,8 +81,10 @@ def _begins(asked): return '{data}-seed{seed}'.format(**asked['parameters'])
 def _label(asked, again):
     "A readable name, decided by what differs from the defaults."
     known, first = parameters.parameters(asked['notebook']), asked.get('upstream')
-    own = {k: v for k, v in compared(asked).items() if k not in known or v != known[k].default}
-    digest = _digest(own, sorted(asked['data'].values()), first and first['name'], again)
+    own = {k: v for k, v in compared(asked).items()
+           if k not in known or v != known[k].default}
+    digest = _digest(own, sorted(asked['data'].values()), first and first['name'],
+                     again)
     return f'{asked["notebook"].replace("/", "-")}/{_begins(asked)}-{digest[:8]}'
 
 def read_asked(
@@ -96,7 +100,7 @@ def find(
 )->str: # below the run root
     """The name of the folder of a run: the one that was asked the same, else a new one.
 
-    Raises `UserError` for a folder that was asked the same and something unknown besides."""
+    Raises `UserError` for a folder that was asked the same and something unknown."""
     wanted, taken = identity(asked), []
     for folder in (known or Known()).folders(asked['notebook']).get(_begins(asked), []):
         if (stored := read_asked(folder)) is None: continue
@@ -110,8 +114,9 @@ def _refuse_unknown(asked, stored, name):
     ours, theirs = compared(asked), compared(stored)
     unknown = theirs.keys() - ours.keys() - parameters.removed(asked['notebook']).keys()
     if unknown and {k: v for k, v in theirs.items() if k not in unknown} == ours:
-        raise UserError(f'run {name} was asked with {(u := min(unknown))}={theirs[u]!r}, which its notebook '
-                        'does not take; list it below the parameters as removed, or move the folder away')
+        raise UserError(f'run {name} was asked with {(u := min(unknown))}={theirs[u]!r}'
+                        ', which its notebook does not take; list it below the '
+                        'parameters as removed, or move the folder away')
 
 # %% ../../nbs/core/records.ipynb #a0419190
 def read_record(
@@ -151,7 +156,7 @@ def records(
     paper: str,      # its folder
     here: bool = True # also those of the runs at hand
 )->list[dict]: # with complete parameters
-    "The records of a paper, each run once; what a record lacks has its present default."
+    "The records of a paper, each run once; what one lacks has its present default."
     found = {identity(r): r for r in kept(paper)}
     for r in at_hand(paper) if here else ():
         if r['status'] == 'done' or identity(r) not in found: found[identity(r)] = r
@@ -169,8 +174,10 @@ def keep(
     paper: str, # whose finished runs at hand are added to what the site quotes
 )->int: # how many records there are now
     "Write `records.jsonl` anew, one line a run, sorted by name. Source: ours."
-    done = {identity(r): r for r in [*kept(paper), *at_hand(paper)] if r['status'] == 'done'}
-    rows = [{**r, 'series': {k: six(v) for k, v in r['series'].items()}} for r in done.values()]
+    done = {identity(r): r for r in [*kept(paper), *at_hand(paper)]
+            if r['status'] == 'done'}
+    rows = [{**r, 'series': {k: six(v) for k, v in r['series'].items()}}
+            for r in done.values()]
     rows.sort(key=lambda r: r['name'])
     lines = (json.dumps(r, separators=(',', ':'), ensure_ascii=False) for r in rows)
     text = ''.join(f'{line}\n' for line in lines)
@@ -201,5 +208,6 @@ class Finished:
     def damaged(self)->list[str]:
         "Files that are gone, or whose bytes are not those that the record holds."
         held = self.record.get('artifacts', {})
-        sound = lambda name: (self.folder/name).is_file() and artifact(self.folder/name) == held[name]
+        sound = lambda name: ((self.folder/name).is_file()
+                              and artifact(self.folder/name) == held[name])
         return [name for name in held if not sound(name)]

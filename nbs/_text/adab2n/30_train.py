@@ -111,9 +111,9 @@ environment(run.device) | {'data': f'{data} {SETS[data].checksum()}', 'seed': ru
 theme()
 seq = split(data, tasks, seed, run.device)
 stream = Stream(seq.task_of(seq.y), tasks, batch, epochs, seed)
-Markdown(f'{SETS[data].card.title}: {len(seq.x):,} training and '
-         f'{len(seq.x_test):,} test '
-         f'images in {tasks} tasks of {seq.per_task} classes, '
+title = SETS[data].card.title
+Markdown(f'{title}: {len(seq.x):,} training and {len(seq.x_test):,} test images '
+         f'in {tasks} tasks of {seq.per_task} classes, '
          f'**{len(stream):,} steps** of {batch} new images.')
 
 # %% [markdown]

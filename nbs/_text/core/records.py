@@ -45,7 +45,8 @@ def compared(
     left_out = (*parameters.OPERATIONAL, 'init')
     return {k: v for k, v in params.items() if k not in left_out}
 
-def _digest(*parts): return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
+def _digest(*parts):
+    return hashlib.sha256(json.dumps(parts, sort_keys=True).encode()).hexdigest()
 
 def identity(
     asked: dict, # or a record: notebook, parameters, data, upstream
@@ -59,9 +60,11 @@ def identity(
 # Where a run was made, and on how many threads, is written down and not part of it. The learning rate is:
 
 # %%
-asked = lambda **given: {'notebook': 'adab2n/train', 'parameters': given, 'data': {'digits': 'c0ffee'}}
+asked = lambda **given: {'notebook': 'adab2n/train', 'parameters': given,
+                         'data': {'digits': 'c0ffee'}}
 plain = identity(asked(norm='gn'))
-plain == identity(asked(norm='gn', threads=4)), plain == identity(asked(norm='gn', lr=.01))
+(plain == identity(asked(norm='gn', threads=4)),
+ plain == identity(asked(norm='gn', lr=.01)))
 
 
 # %%
@@ -78,14 +81,15 @@ def checksum(
     return files.find(notebook, params['data']).checksum()
 
 def _folders(notebook):
-    "The folders of a notebook's runs by how their names begin; those set aside left out."
+    "The folders of a notebook's runs by how their names begin; none set aside."
     there, found = root()/notebook.replace('/', '-'), {}
     for name in sorted(os.listdir(there)) if there.is_dir() else ():
-        if '.old' not in name: found.setdefault(name.rpartition('-')[0], []).append(there/name)
+        if '.old' not in name:
+            found.setdefault(name.rpartition('-')[0], []).append(there/name)
     return found
 
 class Known:
-    "What a plan of many runs looks up once: checksums of data, and the folders there are."
+    "What a plan of many runs looks up once: checksums of data, the folders there are."
     def __init__(self):
         self.checksum = cache(lambda notebook, data: checksum(notebook, {'data': data}))
         self.folders = cache(_folders)
@@ -113,8 +117,10 @@ def _begins(asked): return '{data}-seed{seed}'.format(**asked['parameters'])
 def _label(asked, again):
     "A readable name, decided by what differs from the defaults."
     known, first = parameters.parameters(asked['notebook']), asked.get('upstream')
-    own = {k: v for k, v in compared(asked).items() if k not in known or v != known[k].default}
-    digest = _digest(own, sorted(asked['data'].values()), first and first['name'], again)
+    own = {k: v for k, v in compared(asked).items()
+           if k not in known or v != known[k].default}
+    digest = _digest(own, sorted(asked['data'].values()), first and first['name'],
+                     again)
     return f'{asked["notebook"].replace("/", "-")}/{_begins(asked)}-{digest[:8]}'
 
 def read_asked(
@@ -130,7 +136,7 @@ def find(
 )->str: # below the run root
     """The name of the folder of a run: the one that was asked the same, else a new one.
 
-    Raises `UserError` for a folder that was asked the same and something unknown besides."""
+    Raises `UserError` for a folder that was asked the same and something unknown."""
     wanted, taken = identity(asked), []
     for folder in (known or Known()).folders(asked['notebook']).get(_begins(asked), []):
         if (stored := read_asked(folder)) is None: continue
@@ -144,13 +150,15 @@ def _refuse_unknown(asked, stored, name):
     ours, theirs = compared(asked), compared(stored)
     unknown = theirs.keys() - ours.keys() - parameters.removed(asked['notebook']).keys()
     if unknown and {k: v for k, v in theirs.items() if k not in unknown} == ours:
-        raise UserError(f'run {name} was asked with {(u := min(unknown))}={theirs[u]!r}, which its notebook '
-                        'does not take; list it below the parameters as removed, or move the folder away')
+        raise UserError(f'run {name} was asked with {(u := min(unknown))}={theirs[u]!r}'
+                        ', which its notebook does not take; list it below the '
+                        'parameters as removed, or move the folder away')
 
 
 # %%
 runs_of = lambda **given: ask('adab2n/train', parameters.check('adab2n/train', given))
-find(runs_of())[:26], find(runs_of()) == find(runs_of(threads=4)), find(runs_of()) == find(runs_of(lr=.01))
+(find(runs_of())[:26], find(runs_of()) == find(runs_of(threads=4)),
+ find(runs_of()) == find(runs_of(lr=.01)))
 
 
 # %% [markdown]
@@ -208,7 +216,7 @@ def records(
     paper: str,      # its folder
     here: bool = True # also those of the runs at hand
 )->list[dict]: # with complete parameters
-    "The records of a paper, each run once; what a record lacks has its present default."
+    "The records of a paper, each run once; what one lacks has its present default."
     found = {identity(r): r for r in kept(paper)}
     for r in at_hand(paper) if here else ():
         if r['status'] == 'done' or identity(r) not in found: found[identity(r)] = r
@@ -236,8 +244,10 @@ def keep(
     paper: str, # whose finished runs at hand are added to what the site quotes
 )->int: # how many records there are now
     "Write `records.jsonl` anew, one line a run, sorted by name. Source: ours."
-    done = {identity(r): r for r in [*kept(paper), *at_hand(paper)] if r['status'] == 'done'}
-    rows = [{**r, 'series': {k: six(v) for k, v in r['series'].items()}} for r in done.values()]
+    done = {identity(r): r for r in [*kept(paper), *at_hand(paper)]
+            if r['status'] == 'done'}
+    rows = [{**r, 'series': {k: six(v) for k, v in r['series'].items()}}
+            for r in done.values()]
     rows.sort(key=lambda r: r['name'])
     lines = (json.dumps(r, separators=(',', ':'), ensure_ascii=False) for r in rows)
     text = ''.join(f'{line}\n' for line in lines)
@@ -279,7 +289,8 @@ class Finished:
     def damaged(self)->list[str]:
         "Files that are gone, or whose bytes are not those that the record holds."
         held = self.record.get('artifacts', {})
-        sound = lambda name: (self.folder/name).is_file() and artifact(self.folder/name) == held[name]
+        sound = lambda name: ((self.folder/name).is_file()
+                              and artifact(self.folder/name) == held[name])
         return [name for name in held if not sound(name)]
 
 
