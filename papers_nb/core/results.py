@@ -193,18 +193,27 @@ def frame(
     return need('pandas', 'run').DataFrame(lines, columns=['setting', 'seed', *metrics])
 
 # %% ../../nbs/core/results.ipynb #74de7303
+def _codes(records):
+    """What a table says of each record's code: nothing if all have one, else `present`
+    where the present code made or replayed it, and the hash of any other."""
+    if len({r.get('code') for r in records}) < 2:
+        return ['']*len(records)
+    from papers_nb.replay import status
+    good = [status(r) in ('this code', 'replayed') for r in records]
+    return ['present' if ok else r['code'] for ok, r in zip(good, records)]
+
 def _settings(records, varying):
     "Names of what sets records apart, and value of each → records."
     def different(k):
         "True if not all records have one value of a parameter."
         return len({str(r['parameters'].get(k)) for r in records}) > 1
     names = [k for k in records[0]['parameters'] if k not in varying and different(k)]
-    codes = ['code'] if len({r.get('code') for r in records}) > 1 else []
+    codes = _codes(records)
     groups = {}
-    for r in records:
-        key = [str(r['parameters'].get(k)) for k in names] + [str(r[k]) for k in codes]
-        groups.setdefault(tuple(key), []).append(r)
-    return names + codes, groups
+    for r, code in zip(records, codes):
+        key = [str(r['parameters'].get(k)) for k in names]
+        groups.setdefault((*key, code) if any(codes) else tuple(key), []).append(r)
+    return names + ['code']*any(codes), groups
 
 def _mean(records, metric):
     "Interval of a metric over the records that have it."
@@ -219,8 +228,8 @@ def summary(
     metrics: list[str]|None = None, # which; all that any record has
     varying: tuple[str, ...] = VARYING, # parameters that make no new setting
 )->str: # a Markdown table
-    """Mean and 95 % interval over seeds, one line a setting; runs of different code are
-    never pooled, those that did not finish are counted below."""
+    """Mean and 95 % interval over seeds, one line a setting; runs of code that does
+    something else are never pooled, those that did not finish are counted below."""
     done = [r for r in records if r['status'] == 'done']
     if not done:
         return 'no finished runs'

@@ -67,9 +67,13 @@ def test_a_metric_that_the_later_records_lack_is_shown_too():
     assert row[2] == "5.0 (1 of 2)"
 
 
-def test_runs_of_different_code_are_never_pooled():
-    rows = cells(results.summary([record(0, a=1.0), record(1, a=2.0, code="y")]))
-    assert rows[0][0] == "code" and len(rows) == 3
+def test_runs_of_different_code_are_pooled_only_where_the_present_code_replays_them(monkeypatch):
+    said = {"x": "this code", "y": "replayed", "z": "other"}
+    monkeypatch.setattr("papers_nb.replay.status", lambda r: said[r["code"]])
+    found = [record(seed, a=1.0, code=code) for seed, code in enumerate("xyz")]
+    rows = cells(results.summary(found))
+    assert [row[:2] for row in rows] == [["code", "seeds"], ["present", "2"], ["z", "1"]]
+    assert cells(results.summary(found[:1]))[0][0] == "seeds", "one code needs no column"
 
 
 def test_runs_that_did_not_finish_are_counted_and_not_averaged():
