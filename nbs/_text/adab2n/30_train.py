@@ -88,7 +88,7 @@ from papers_nb.core.train import environment, seed_all
 # %% [markdown]
 # ## The run
 #
-# Sizes that do not fit together are named before anything is opened: the network is laid out once without memory.
+# Sizes that do not fit together are named before anything is opened: network and buffer are laid out once without memory.
 #
 # A run is a folder. What is asked decides its name: the same parameters find the same folder, go on where a killed run stopped, and never train twice.
 
@@ -97,6 +97,7 @@ make_norm = norm_layer(norm, tasks, groups, kappa=kappa, absent_tasks=absent_tas
                        regulariser=regulariser, log_concentration=log_concentration)
 with torch.device('meta'):
     NETS[backbone](1, tasks, make_norm)
+    BUFFERS[buffer_kind](buffer, (1, 8, 8), 1, 'meta', tasks)
 run = runs.open('adab2n/train', globals())
 run
 
