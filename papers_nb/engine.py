@@ -150,10 +150,9 @@ class PapersHandler:
     @classmethod
     def read(cls, path):
         """The text of a notebook or of a preset as YAML."""
-        known = lambda r: (
-            "Passed unknown parameter" not in str(r.msg)
-        )  # it misses Literal; the engine checks names
-        logging.getLogger("papermill").addFilter(known)
+        misread = ("Passed unknown parameter", "Unable to parse line")  # the engine checks
+        for logger in ("papermill", "papermill.translators"):
+            logging.getLogger(logger).addFilter(lambda r: not str(r.msg).startswith(misread))
         name, _, suffix = path.removeprefix("papers://").rpartition(".")
         try:
             if suffix == "yaml":
