@@ -25,10 +25,10 @@ HERE = Path(__file__).parent
 NOTEBOOKS = HERE / "nbs" if (HERE / "nbs").exists() else HERE.parent / "nbs"
 OPERATIONAL = ("device", "threads", "save_every", "fresh")  # recorded, but no part of what was asked
 DEVICE = re.compile(r"auto|cpu|mps|cuda(:\d+)?")
-BOUND = r"(?:(?:>=|<=|>|<) [-+.\w]+|in [\w.]+)"
+BOUND = r"(?:[≥≤><] [-+.\w]+|in [\w.]+)"  # not >=: papermill passes over a line with two =
 HEAD = re.compile(rf"(?P<bounds>{BOUND}(?:, {BOUND})*)?(?:; )?(?:was (?P<was>\w+))?: (?P<text>.*)")
 REMOVED = re.compile(r"^# removed: (\w+) = (.+)$", re.M)
-COMPARE = {">=": operator.ge, "<=": operator.le, ">": operator.gt, "<": operator.lt}
+COMPARE = {"≥": operator.ge, "≤": operator.le, ">": operator.gt, "<": operator.lt}
 
 
 # ---- notebooks, presets, grids ----
@@ -140,7 +140,7 @@ class Parameter:
     name: str
     kind: ast.expr
     default: Any
-    bounds: tuple[str, ...] = ()  # such as '>= 1', 'in adab2n.nets.NORMS'
+    bounds: tuple[str, ...] = ()  # such as '≥ 1', 'in adab2n.nets.NORMS'
     was: str = ""  # its name in older records
     text: str = ""  # its meaning
 

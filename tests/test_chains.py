@@ -14,10 +14,10 @@ import pytest
 PARAMETERS = """from typing import Literal
 data: Literal['digits'] = 'digits'  # data set
 {more}
-wait: float = 0.0  # >= 0: seconds a step
-seed: int = 0  # >= 0: of every draw
+wait: float = 0.0  # ≥ 0: seconds a step
+seed: int = 0  # ≥ 0: of every draw
 device: str = 'cpu'  # cpu
-threads: int = 1  # >= 1, <= 256: CPU threads
+threads: int = 1  # ≥ 1, ≤ 256: CPU threads
 save_every: float = 0.5  # > 0: seconds between checkpoints
 fresh: bool = False  # keep an old run aside
 """
@@ -63,9 +63,9 @@ def page(name, more, start=""):
 def house(tmp_path_factory):
     """A copy of the house with two training pages of a toy paper: the second follows the first."""
     there = pages.copy(tmp_path_factory.mktemp("house"))
-    follows = "steps: int = 12  # >= 1: steps\ninit: str = 'toy/{}?steps=10'  # the run that this one follows"
+    follows = "steps: int = 12  # ≥ 1: steps\ninit: str = 'toy/{}?steps=10'  # the run that this one follows"
     notebooks = {
-        "30_first": page("first", "steps: int = 40  # >= 1: steps"),
+        "30_first": page("first", "steps: int = 40  # ≥ 1: steps"),
         "31_second": page("second", follows.format("first"), LOAD),
     }
     (there / "nbs/toy").mkdir()
@@ -225,7 +225,7 @@ def test_mistakes_in_a_chain_are_told_before_a_kernel_starts(house, tmp_path):
         "toy/frist": "init='toy/frist': no notebook 'toy/frist'",
         "toy/first?stesp=3": "unknown parameter 'stesp', did you mean 'steps'?",
         "toy/first?steps": "written as paper/notebook?name=value&name=value",
-        "toy/first?steps=0": ">= 1 is expected",
+        "toy/first?steps=0": "≥ 1 is expected",
         "toy/second?preset=circle": "it follows itself in a circle",
     }.items():
         process = start(house, tmp_path, "second", "-p", "init", init)

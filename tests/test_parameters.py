@@ -118,11 +118,11 @@ def test_every_preset_and_grid_fits_its_notebook(paper):
         assert runs.asked(f"{paper}/train", name), name
 
 
-BOUNDS = """batch: int = 10  # >= 1: new images a step
-cold: float = 0.0  # >= 0, < 1: share of items
-ends: list[int] = []  # >= 0: epochs
-steps: int | None = None  # >= 1: at most
-width: int = 64  # >= 1; was dim: length of a row
+BOUNDS = """batch: int = 10  # ≥ 1: new images a step
+cold: float = 0.0  # ≥ 0, < 1: share of items
+ends: list[int] = []  # ≥ 0: epochs
+steps: int | None = None  # ≥ 1: at most
+width: int = 64  # ≥ 1; was dim: length of a row
 norm: str = 'adab2n'  # in adab2n.nets.NORMS: norm layer
 device: str = 'auto'  # auto, cpu, cuda
 note: str = 'a'  # a colon: is no bound
@@ -133,12 +133,12 @@ note: str = 'a'  # a colon: is no bound
 @pytest.mark.parametrize(
     "given,words",
     [
-        ({"batch": "0"}, "parameter batch='0' does not fit batch: int >= 1: >= 1 is expected"),
-        ({"cold": 1}, "parameter cold=1 does not fit cold: float >= 0, < 1: < 1 is expected"),
-        ({"cold": -0.1}, "cold=-0.1 does not fit cold: float >= 0, < 1: >= 0 is expected"),
-        ({"ends": "3,-1"}, "ends='3,-1' does not fit ends: list[int] >= 0: >= 0 is expected"),
-        ({"steps": 0}, "steps=0 does not fit steps: int | None >= 1: >= 1 is expected"),
-        ({"batch": "many"}, "batch='many' does not fit batch: int >= 1: int is expected"),
+        ({"batch": "0"}, "parameter batch='0' does not fit batch: int ≥ 1: ≥ 1 is expected"),
+        ({"cold": 1}, "parameter cold=1 does not fit cold: float ≥ 0, < 1: < 1 is expected"),
+        ({"cold": -0.1}, "cold=-0.1 does not fit cold: float ≥ 0, < 1: ≥ 0 is expected"),
+        ({"ends": "3,-1"}, "ends='3,-1' does not fit ends: list[int] ≥ 0: ≥ 0 is expected"),
+        ({"steps": 0}, "steps=0 does not fit steps: int | None ≥ 1: ≥ 1 is expected"),
+        ({"batch": "many"}, "batch='many' does not fit batch: int ≥ 1: int is expected"),
         (
             {"norm": "bn"},
             "norm='bn' does not fit norm: str in adab2n.nets.NORMS: one of bn-separate,",
@@ -184,6 +184,12 @@ def test_every_number_of_a_training_has_a_bound(name):
         if "int" in kind or "float" in kind:
             assert p.bounds or "Literal" in kind, f"{name}: {p.name} has no bound"
         assert p.text, f"{name}: {p.name} says nothing of itself"
+
+
+@pytest.mark.parametrize("name", [n for n, p in runs.notebooks().items() if p.name[0] == "3"])
+def test_papermill_reads_every_line_of_the_parameters(name):
+    text = parameters._text(runs.notebook(name), 0)
+    assert [line for line in text.splitlines() if line.count("=") > 1] == []
 
 
 def test_a_section_takes_over_what_it_is_like(monkeypatch):

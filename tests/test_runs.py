@@ -434,8 +434,8 @@ def test_a_record_that_does_not_fit_names_the_entry():
 TOY = """data: str = 'digits'  # data set
 lr: float = 0.1  # > 0: learning rate
 {more}
-seed: int = 0  # >= 0: of every draw
-threads: int = 1  # >= 1, <= 256: CPU threads
+seed: int = 0  # ≥ 0: of every draw
+threads: int = 1  # ≥ 1, ≤ 256: CPU threads
 """
 
 
@@ -446,7 +446,7 @@ def toy(tmp_path, monkeypatch):
     monkeypatch.setattr(parameters, "NOTEBOOKS", tmp_path / "nbs")
     monkeypatch.setattr(records, "checksum", lambda notebook, params: "c0ffee")
 
-    def write(more="width: int = 4  # >= 1: of a row"):
+    def write(more="width: int = 4  # ≥ 1: of a row"):
         """Write them."""
         cell = {"cell_type": "code", "metadata": {"tags": ["parameters"]}, "source": TOY.format(more=more)}
         (tmp_path / "nbs/toy/30_run.ipynb").write_text(json.dumps({"cells": [cell]}))
@@ -469,11 +469,11 @@ def asked_run(**given):
 @pytest.mark.parametrize(
     "more",
     [
-        "width: int = 4  # >= 1: of a row\ndepth: int = 2  # >= 1: layers",
-        "width: int = 8  # >= 1: of a row",
-        "size: int = 4  # >= 1; was width: of a row",
+        "width: int = 4  # ≥ 1: of a row\ndepth: int = 2  # ≥ 1: layers",
+        "width: int = 8  # ≥ 1: of a row",
+        "size: int = 4  # ≥ 1; was width: of a row",
         "# removed: width = 4",
-        "size: int = 9  # >= 1; was width: of a row\nnew: bool = False  # another",
+        "size: int = 9  # ≥ 1; was width: of a row\nnew: bool = False  # another",
     ],
     ids=["new", "default", "renamed", "removed", "renamed and new"],
 )
@@ -491,7 +491,7 @@ def test_a_run_is_found_again_whatever_became_of_its_parameters(toy, more):
 
 def test_a_changed_default_asks_for_a_run_of_its_own(toy):
     old = asked_run()
-    toy("width: int = 8  # >= 1: of a row")
+    toy("width: int = 8  # ≥ 1: of a row")
     new = asked_run()
     assert new.name != old.name and len(runs.records("toy")) == 2
     assert {r["parameters"]["width"] for r in runs.records("toy")} == {4, 8}

@@ -20,32 +20,32 @@
 # %% tags=["parameters"]
 from typing import Literal
 data: str = 'digits'  # in core.images.SETS: data set
-tasks: int = 5  # >= 1: number of tasks, a divisor of the number of classes
+tasks: int = 5  # ≥ 1: number of tasks, a divisor of the number of classes
 host: str = 'derpp'  # in adab2n.hosts.HOSTS: method of replay
 norm: str = 'adab2n'  # in adab2n.nets.NORMS: norm layer
-kappa: float = 1.0  # >= 0, <= 1: AdaB²N: averaging, 0 cumulative, 1 exponential
-penalty: float = 0.1  # >= 0: AdaB²N: weight λ of the statistics regulariser
+kappa: float = 1.0  # ≥ 0, ≤ 1: AdaB²N: averaging, 0 cumulative, 1 exponential
+penalty: float = 0.1  # ≥ 0: AdaB²N: weight λ of the statistics regulariser
 regulariser: Literal['official', 'scale-free'] = 'official'  # AdaB²N: distance measure
-penalty_from: int = 0  # >= 0: AdaB²N: first task, from 0, with the regulariser
+penalty_from: int = 0  # ≥ 0: AdaB²N: first task, from 0, with the regulariser
 absent_tasks: Literal['renormalize', 'official'] = 'renormalize'  # AdaB²N: their weight
-log_concentration: float = 0.0  # >= -30, <= 30: AdaB²N: ψ at the start
+log_concentration: float = 0.0  # ≥ -30, ≤ 30: AdaB²N: ψ at the start
 recalibrate: bool = False  # test with running statistics computed anew on the buffer
 groups: Literal[1, 2, 4, 8, 16, 32, 64] = 8  # gn, cn-separate: groups of channels
 backbone: str = 'small'  # in adab2n.nets.NETS: network
 lr: float = 0.03  # > 0: learning rate of plain SGD
-milestones: list[int] = []  # >= 0: epochs of a task, from 0, at which lr decays
-decay: float = 0.1  # > 0, <= 1: factor of the learning rate at each milestone
-batch: int = 10  # >= 1: new images a step
-replay: int = 10  # >= 1: replayed images a step and replay batch
-epochs: int = 2  # >= 1: passes over each task; 1 is the online setting
-buffer: int = 50  # >= 1: old images kept
+milestones: list[int] = []  # ≥ 0: epochs of a task, from 0, at which lr decays
+decay: float = 0.1  # > 0, ≤ 1: factor of the learning rate at each milestone
+batch: int = 10  # ≥ 1: new images a step
+replay: int = 10  # ≥ 1: replayed images a step and replay batch
+epochs: int = 2  # ≥ 1: passes over each task; 1 is the online setting
+buffer: int = 50  # ≥ 1: old images kept
 buffer_kind: str = 'reservoir'  # in adab2n.hosts.BUFFERS: which old images are kept
-alpha: float = 0.2  # >= 0: DER++: weight of the kept logits
-beta: float = 0.5  # >= 0: DER++: weight of the replayed labels
+alpha: float = 0.2  # ≥ 0: DER++: weight of the kept logits
+beta: float = 0.5  # ≥ 0: DER++: weight of the replayed labels
 augment: bool = False  # random crop and mirror; for colour images
-seed: int = 0  # >= 0: class order, initial weights, every draw
+seed: int = 0  # ≥ 0: class order, initial weights, every draw
 device: str = 'auto'  # auto, cpu, cuda
-threads: int = 1  # >= 1, <= 256: CPU threads
+threads: int = 1  # ≥ 1, ≤ 256: CPU threads
 save_every: float = 60.0  # > 0: seconds between checkpoints
 fresh: bool = False  # keep an old run of these parameters aside and start anew
 

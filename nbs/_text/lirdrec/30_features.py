@@ -26,12 +26,12 @@ prompt: str = (
     'Describe the product in the picture for somebody who wants to buy it: what it is, '
     'its colour, material, style and use. At most 100 words, and nothing that cannot '
     'be seen.')  # what is asked of the picture
-tokens: int = 160  # >= 1: longest answer
-batch: int = 8  # >= 1: items a step
-seed: int = 0  # >= 0: of the tiny models; the answers are not sampled
+tokens: int = 160  # ≥ 1: longest answer
+batch: int = 8  # ≥ 1: items a step
+seed: int = 0  # ≥ 0: of the tiny models; the answers are not sampled
 device: str = 'auto'  # auto, cpu, cuda
-threads: int = 1  # >= 1, <= 256: CPU threads
-save_every: float = 60.0  # >= 0: seconds between checkpoints
+threads: int = 1  # ≥ 1, ≤ 256: CPU threads
+save_every: float = 60.0  # ≥ 0: seconds between checkpoints
 fresh: bool = False  # keep an old run of these parameters aside and start anew
 
 # %%

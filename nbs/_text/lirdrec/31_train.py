@@ -19,32 +19,32 @@
 # %% tags=["parameters"]
 from typing import Literal
 data: str = 'synthetic'  # in lirdrec.data.SETS: data set
-hidden_taste: float = 0.0  # >= 0: synthetic: weight of a taste that no feature shows
-cold: float = 0.0  # >= 0, < 1: share of the items that nobody takes before the test
+hidden_taste: float = 0.0  # ≥ 0: synthetic: weight of a taste that no feature shows
+cold: float = 0.0  # ≥ 0, < 1: share of the items that nobody takes before the test
 model: str = 'lirdrec'  # in lirdrec.recommenders.MODELS: recommender
 items: Literal['features', 'ids', 'both'] = 'features'  # lirdrec: what makes item rows
 pwc: Literal['code', 'logit', 'convex', 'network', 'uniform'] = 'code'  # branch weights
 dct: Literal['1d', '2d', 'none', 'random'] = '1d'  # lirdrec: transform, shared branch
-pca: int = 0  # >= 0: lirdrec: directions of each modality that are kept, 0: all
-neighbours: int = 10  # >= 0: in the graph of alike items; lirdrec, 0: no such graph
-image_weight: float = 0.1  # >= 0, <= 1: lirdrec: α, images' share beside texts in it
-drop: float = 0.0  # >= 0, < 1: share of the pairs left out of an epoch's graph
+pca: int = 0  # ≥ 0: lirdrec: directions of each modality that are kept, 0: all
+neighbours: int = 10  # ≥ 0: in the graph of alike items; lirdrec, 0: no such graph
+image_weight: float = 0.1  # ≥ 0, ≤ 1: lirdrec: α, images' share beside texts in it
+drop: float = 0.0  # ≥ 0, < 1: share of the pairs left out of an epoch's graph
 decay_weight: float = 0.9  # > 0, < 1: lirdrec: ω before the first epoch
 decay_base: float = 0.9  # > 0, < 1: lirdrec: β
-dim: int = 64  # >= 1: length of a row
-hidden: int = 256  # >= 1: lirdrec: width of the encoders
-layers: int = 2  # >= 0: of the graph of users and items
-reg: float = 0.0001  # >= 0: weight of the penalty; freedom: of the modalities' terms
+dim: int = 64  # ≥ 1: length of a row
+hidden: int = 256  # ≥ 1: lirdrec: width of the encoders
+layers: int = 2  # ≥ 0: of the graph of users and items
+reg: float = 0.0001  # ≥ 0: weight of the penalty; freedom: of the modalities' terms
 scale: float = 1.0  # > 0: sum: root mean square length of a row of features
 optimizer: str = 'adam'  # in lirdrec.train.OPTIMIZERS: way of descent
 lr: float = 0.001  # > 0: learning rate
-batch: int = 2048  # >= 1: pairs a step
-epochs: int = 40  # >= 1: at most
-patience: int = 20  # >= 0: epochs it goes on without a better validation recall
-seed: int = 0  # >= 0: the made-up set, initial weights, every draw
+batch: int = 2048  # ≥ 1: pairs a step
+epochs: int = 40  # ≥ 1: at most
+patience: int = 20  # ≥ 0: epochs it goes on without a better validation recall
+seed: int = 0  # ≥ 0: the made-up set, initial weights, every draw
 device: str = 'auto'  # auto, cpu, cuda
-threads: int = 1  # >= 1, <= 256: CPU threads
-save_every: float = 60.0  # >= 0: seconds between checkpoints
+threads: int = 1  # ≥ 1, ≤ 256: CPU threads
+save_every: float = 60.0  # ≥ 0: seconds between checkpoints
 fresh: bool = False  # keep an old run of these parameters aside and start anew
 
 # %%
