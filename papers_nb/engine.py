@@ -150,9 +150,8 @@ class PapersHandler:
     @classmethod
     def read(cls, path):
         """The text of a notebook or of a preset as YAML."""
-        misread = ("Passed unknown parameter", "Unable to parse line")  # the engine checks
-        for logger in ("papermill", "papermill.translators"):
-            logging.getLogger(logger).addFilter(lambda r: not str(r.msg).startswith(misread))
+        misread = "Passed unknown parameter"  # said of each Literal; the engine checks names
+        logging.getLogger("papermill").addFilter(lambda r: not str(r.msg).startswith(misread))
         name, _, suffix = path.removeprefix("papers://").rpartition(".")
         try:
             if suffix == "yaml":

@@ -146,7 +146,7 @@ def call(capsys, *args):
         (["grid", "adab2n/trian"], "no notebook 'adab2n/trian'"),
         (["grid", "adab2n/train", "--grid", "sed=0..3"], "did you mean 'seed'"),
         (["grid", "adab2n/train", "--grid", "seed"], "no grid 'seed'"),
-        (["grid", "adab2n/train", "--grid", "seed=0,0"], "1 runs of the grid are asked for twice"),
+        (["grid", "adab2n/train", "--grid", "seed=0,0"], "a run of the grid is asked for twice: adab2n-train/digits-seed0-"),
         (["grid", "adab2n/train", "--grid", "seed=0;norm"], "grid 'norm': write name=value,value"),
         (["grid", "adab2n/train", "--preset", "x"], "no preset 'adab2n/x'"),
         (
