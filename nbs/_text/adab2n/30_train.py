@@ -88,9 +88,14 @@ from papers_nb.core.train import environment, seed_all
 # %% [markdown]
 # ## The run
 #
-# Sizes that do not fit together are named before anything is opened: network and buffer are laid out once without memory.
-#
 # A run is a folder. What is asked decides its name: the same parameters find the same folder, go on where a killed run stopped, and never train twice.
+
+# %%
+run = runs.open('adab2n/train', globals())
+run
+
+# %% [markdown]
+# Network and buffer are laid out once without memory, so that sizes that do not fit together are named at once:
 
 # %%
 make_norm = norm_layer(norm, tasks, groups, kappa=kappa, absent_tasks=absent_tasks,
@@ -98,8 +103,6 @@ make_norm = norm_layer(norm, tasks, groups, kappa=kappa, absent_tasks=absent_tas
 with torch.device('meta'):
     NETS[backbone](1, tasks, make_norm)
     BUFFERS[buffer_kind](buffer, (1, 8, 8), 1, 'meta', tasks)
-run = runs.open('adab2n/train', globals())
-run
 
 # %%
 #| code-fold: true
