@@ -132,7 +132,7 @@ def do_fetch(args):
 
 def do_reproduce(args):
     """Run a record again with the present code; exit code 1 if it comes out different."""
-    from papers_nb.replay import reproduce
+    from papers_nb.core.replay import reproduce
 
     return int(not reproduce(args.record))
 

@@ -21,7 +21,8 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[1]
 sys.path.insert(0, str(ROOT))
 
-from papers_nb import replay, runs
+from papers_nb import player, runs
+from papers_nb.core import replay
 
 KEPT = ROOT / ".replay"
 WHOLE = 15.0  # seconds: longer runs are not played to their end
@@ -142,7 +143,7 @@ def main(names: list[str], everything: bool = False) -> int:
                 "whole": whole,
             }
             digest = hashlib.sha256(
-                json.dumps([commit, own, machine, sys.version, replay.MORE], sort_keys=True).encode()
+                json.dumps([commit, own, machine, sys.version, player.MORE], sort_keys=True).encode()
             )
             old[name], new[name] = (
                 KEPT / f"{name}-{digest.hexdigest()[:12]}.json",
@@ -193,7 +194,7 @@ def main(names: list[str], everything: bool = False) -> int:
                 Path(task["out"]).write_text(json.dumps({"error": f"commit {root[:7]} is not at hand"}))
                 done(Path(task["out"]))
             if place:
-                replay.play(place, tasks, done)
+                player.play(place, tasks, done)
 
         mine = sides.pop(ROOT)
         with ThreadPoolExecutor(2) as pool:

@@ -8,7 +8,8 @@ from pathlib import Path
 import pytest
 import replay as tool
 
-from papers_nb import cli, replay, runs
+from papers_nb import cli, parameters, player, runs
+from papers_nb.core import replay
 from papers_nb.errors import UserError
 from papers_nb.parameters import check
 
@@ -36,7 +37,7 @@ def played(tmp_path_factory):
         task(folder, "again"),
         task(folder, "begun", whole=False),
     ]
-    replay.play(replay.ROOT, [*tasks, task(folder, "broken", data="cifar10", tasks=3)])
+    player.play(player.ROOT, [*tasks, task(folder, "broken", data="cifar10", tasks=3)])
     return answers([*tasks, task(folder, "broken")])
 
 
@@ -45,7 +46,7 @@ def unmasked(tmp_path_factory):
     """The same run, by a copy of the library whose ER-ACE does not mask old classes."""
     folder = tmp_path_factory.mktemp("unmasked")
     shutil.copytree(
-        replay.ROOT / "papers_nb", folder / "papers_nb", ignore=shutil.ignore_patterns("nbs", "__pycache__")
+        player.ROOT / "papers_nb", folder / "papers_nb", ignore=shutil.ignore_patterns("nbs", "__pycache__")
     )
     shutil.copytree(runs.NOTEBOOKS, folder / "nbs")
     hosts = folder / "papers_nb/adab2n/hosts.py"
@@ -53,7 +54,7 @@ def unmasked(tmp_path_factory):
     mask = "return logits.masked_fill("
     assert text.count(mask) == 1
     hosts.write_text(text.replace(mask, "return logits  # .masked_fill("), encoding="utf-8")
-    replay.play(folder, [task(folder, "first")])
+    player.play(folder, [task(folder, "first")])
     return json.loads((folder / "first.json").read_text())
 
 
@@ -65,7 +66,7 @@ def test_a_run_after_another_in_one_process_has_the_same_bits(played):
 def test_a_long_run_is_played_some_steps_past_its_first_evaluation(played):
     rows, whole = played["begun"]["rows"], played["first"]["rows"]
     assert rows == whole[: len(rows)] and len(rows) < len(whole)
-    assert [i for i, r in enumerate(rows) if "class_il" in r] == [len(rows) - replay.MORE - 1]
+    assert [i for i, r in enumerate(rows) if "class_il" in r] == [len(rows) - player.MORE - 1]
     assert played["begun"]["record"] is None and played["begun"]["net"]
 
 
@@ -120,8 +121,8 @@ def falsified(record, part):
 @pytest.mark.parametrize("part", ["class_il", "fwt", "series", "losses"])
 def test_a_record_made_false_by_hand_is_found_out(played, part):
     record, others = played["first"]["record"], [played["other"]["record"], played["again"]["record"]]
-    assert replay._verdict(record, others, played["again"]) == (True, "the same bits")
-    good, text = replay._verdict(falsified(record, part), others, played["again"])
+    assert replay.judged(record, others, played["again"]) == (True, "the same bits")
+    good, text = replay.judged(falsified(record, part), others, played["again"])
     assert not good and "does not fit itself" in text
 
 
@@ -133,12 +134,12 @@ def test_another_processor_is_judged_by_the_interval_over_seeds(played):
     there["record"]["first_losses"][3] *= 1 + 1e-6
     there["record"]["series"]["class_il"][0][0] += 1
     there["record"]["metrics"]["class_il"]["value"] += 5
-    assert replay._verdict(record, others, there)[0]
-    assert "too few seeds" in replay._verdict(record, others[:1], there)[1]
+    assert replay.judged(record, others, there)[0]
+    assert "too few seeds" in replay.judged(record, others[:1], there)[1]
     there["record"]["metrics"]["class_il"]["value"] += 90
-    assert "outside" in replay._verdict(record, others, there)[1]
+    assert "outside" in replay.judged(record, others, there)[1]
     there["record"]["first_losses"][3] *= 1.01
-    assert "first steps" in replay._verdict(record, others, there)[1]
+    assert "first steps" in replay.judged(record, others, there)[1]
 
 
 def test_the_command_reproduces_a_record_and_names_near_ones(played, run_root, capsys):
@@ -172,12 +173,14 @@ def desk(tmp_path, monkeypatch):
 
     (tmp_path / "adab2n").mkdir()
     monkeypatch.setattr(runs, "NOTEBOOKS", tmp_path)
+    monkeypatch.setattr(parameters, "NOTEBOOKS", tmp_path)
     monkeypatch.setattr(runs, "kept", lambda paper: [record])
-    monkeypatch.setattr(runs, "records", lambda paper, here=True: [record])
+    for module in (runs, replay):
+        monkeypatch.setattr(module, "records", lambda paper, here=True: [record])
     monkeypatch.setattr(tool, "chosen", lambda names: [record])
     monkeypatch.setattr(tool, "KEPT", tmp_path / "kept")
     monkeypatch.setattr(tool, "checkout", lambda commit, folder: tmp_path)
-    monkeypatch.setattr(replay, "play", play)
+    monkeypatch.setattr(player, "play", play)
     monkeypatch.setattr(replay, "present", lambda asked: "c0de")
     replay._outcomes.cache_clear()
     yield record, asked

@@ -198,7 +198,7 @@ def _codes(records):
     where the present code made or replayed it, and the hash of any other."""
     if len({r.get('code') for r in records}) < 2:
         return ['']*len(records)
-    from papers_nb.replay import status
+    from papers_nb.core.replay import status
     good = [status(r) in ('this code', 'replayed') for r in records]
     return ['present' if ok else r['code'] for ok, r in zip(good, records)]
 
