@@ -29,9 +29,8 @@ def _kernel_manager(kernels: list):
         """Keeps its folder as long as its kernel, and the kernel's process in `kernels`."""
 
         def __init__(self, **kw):
-            self._folder = tempfile.TemporaryDirectory(
-                prefix="k"
-            )  # short: a socket path holds about 100 bytes
+            # short: a socket path holds about 100 bytes
+            self._folder = tempfile.TemporaryDirectory(prefix="k")
             super().__init__(**{**kw, "transport": "ipc", "ip": f"{self._folder.name}/s"})
 
         async def _async_launch_kernel(self, *args, **kw):

@@ -52,17 +52,8 @@ class Task:
         given = {**dict(self.given), **({"fresh": "true"} if fresh else {})}
         flags = [x for k, v in given.items() for x in ("-p", k, str(v))]
         page, out = f"papers://{self.asked['notebook']}.ipynb", str(self.folder / "run.ipynb")
-        return [
-            sys.executable,
-            "-m",
-            "papermill",
-            "--engine",
-            "papers",
-            "--no-progress-bar",
-            page,
-            out,
-            *flags,
-        ]
+        papermill = [sys.executable, "-m", "papermill", "--engine", "papers", "--no-progress-bar"]
+        return [*papermill, page, out, *flags]
 
     def status(self) -> str:
         """new, begun, done, failed, or other code: finished by code that is no longer the present one."""
@@ -105,20 +96,12 @@ def tasks(notebook: str, grid: str, given: dict[str, str]) -> list[Task]:
     return list(found.values())
 
 
-# ---- processes ----
-
-
 def start(command: list[str], log: Path, **env: str) -> subprocess.Popen:
-    """Start a process that saves and ends by itself when this one is gone; what it says goes to `log`."""
+    """Start a process that saves and ends by itself when this one is gone: then its standard input ends."""
     log.parent.mkdir(parents=True, exist_ok=True)
     with log.open("ab") as out:
-        return subprocess.Popen(
-            command,
-            env={**os.environ, **env, STARTER: "stdin"},
-            stdin=subprocess.PIPE,  # held open until we end, one way or the other
-            stdout=out,
-            stderr=subprocess.STDOUT,
-        )
+        pipes = {"stdin": subprocess.PIPE, "stdout": out, "stderr": subprocess.STDOUT}
+        return subprocess.Popen(command, env={**os.environ, **env, STARTER: "stdin"}, **pipes)
 
 
 def _end(process, log):
@@ -161,9 +144,6 @@ class Local:
             process.send_signal(number)
 
 
-# ---- running them ----
-
-
 def run(asked: list[Task], place: Local, fresh: bool = False) -> dict[str, int]:
     """Run what is not done, each after what it follows; returns the exit code of every run, by name."""
     states = {t.name: t.status() for t in asked}
@@ -192,9 +172,8 @@ def run(asked: list[Task], place: Local, fresh: bool = False) -> dict[str, int]:
                 left.remove(task)
                 if codes.get(task.after):
                     codes[task.name] = codes[task.after]
-                    print(
-                        f"[{next(ended)}/{total}] not run  {task.name}: {task.after} is not done", flush=True
-                    )
+                    why = f"not run  {task.name}: {task.after} is not done"
+                    print(f"[{next(ended)}/{total}] {why}", flush=True)
                 else:
                     future = place.submit(task.command(fresh), task.log)
                     running[future] = task, time.monotonic()
@@ -237,9 +216,7 @@ def run_first(asked: dict) -> None:
     """
     task, came = _chain(asked, tuple(asked["parameters"].items()), Known())[-1], []
     if task.status() == "other code":
-        raise UserError(
-            f"{task.name}, which this run follows, was finished by other code; add fresh=true to init"
-        )
+        raise UserError(f"{task.name}, which this run follows, is by other code; add fresh=true to init")
     with _shown(task) as show:
         while task.status() != "done":
             process = start(task.command(), task.log)

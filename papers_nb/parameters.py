@@ -31,9 +31,6 @@ REMOVED = re.compile(r"^# removed: (\w+) = (.+)$", re.M)
 COMPARE = {"≥": operator.ge, "≤": operator.le, ">": operator.gt, "<": operator.lt}
 
 
-# ---- notebooks, presets, grids ----
-
-
 def notebooks() -> dict[str, Path]:
     """Every packaged notebook by its numberless name: `adab2n/train` → `.../adab2n/30_train.ipynb`."""
     found = {}
@@ -118,19 +115,14 @@ def combinations(notebook: str, grid: str) -> list[dict[str, str]]:
     paper = notebook.split("/")[0]
     known = presets(paper, "grid:")
     if grid not in known:
-        there = ", ".join(known) or "none"
-        raise UserError(
-            f"no grid {grid!r}; {paper} has {there}, or write one: 'norm=bn-joint,adab2n;seed=0..9'"
-        )
+        there = f"{paper} has {', '.join(known) or 'none'}"
+        raise UserError(f"no grid {grid!r}; {there}, or write one: 'norm=bn-joint,adab2n;seed=0..9'")
     return expand(";".join(f"{k}={v}" for k, v in known[grid].items()))
 
 
 def asked(notebook: str, grid: str) -> list[dict[str, Any]]:
     """All parameters of every run of a grid, written out or named in settings.ini."""
     return [check(notebook, combination) for combination in combinations(notebook, grid)]
-
-
-# ---- the parameters cell ----
 
 
 @dataclass(frozen=True)
@@ -141,19 +133,15 @@ class Parameter:
     kind: ast.expr
     default: Any
     bounds: tuple[str, ...] = ()  # such as '≥ 1', 'in adab2n.nets.NORMS'
-    was: str = ""  # its name in older records
+    was: str | None = None  # its name in older records
     text: str = ""  # its meaning
-
-    def __str__(self):
-        kind = ast.unparse(self.kind).replace("Literal", "one of ")
-        return f"{self.name}: {' '.join([kind, ', '.join(self.bounds)]).strip()}"
 
     def convert(self, value):
         """`value` as this parameter's type; raises ValueError if it is not one or out of bounds."""
         try:
             value = _convert(value, self.kind)
         except (ValueError, TypeError, OverflowError):
-            raise ValueError(ast.unparse(self.kind)) from None
+            raise ValueError(ast.unparse(self.kind).replace("Literal", "one of ")) from None
         for bound in self.bounds:
             for one in value if isinstance(value, list) else [value]:
                 _within(one, bound)
@@ -206,13 +194,11 @@ def _parsed(text):
     found, comments = {}, _comments(text)
     for node in ast.parse(text).body:
         if isinstance(node, ast.AnnAssign):
-            name, head = node.target.id, HEAD.fullmatch(comments.get(node.end_lineno, ""))
-            bounds = tuple((head["bounds"] or "").split(", ")) if head and head["bounds"] else ()
-            was, words = (
-                (head["was"] or "", head["text"]) if head else ("", comments.get(node.end_lineno, ""))
-            )
-            default = ast.literal_eval(node.value)
-            found[name] = Parameter(name, node.annotation, default, bounds, was, words)
+            name, comment = node.target.id, comments.get(node.end_lineno, "")
+            head = HEAD.fullmatch(comment) or {"bounds": None, "was": None, "text": comment}
+            bounds = tuple(head["bounds"].split(", ")) if head["bounds"] else ()
+            what = name, node.annotation, ast.literal_eval(node.value), bounds, head["was"], head["text"]
+            found[name] = Parameter(*what)
     return found, {name: ast.literal_eval(value) for name, value in REMOVED.findall(text)}
 
 
@@ -289,21 +275,15 @@ def _checked(source, given):
     """The parameters of one notebook, without what it follows."""
     known = parameters(source)
     if unknown := [n for n in given if n not in known]:
-        raise UserError(f"unknown parameter {unknown[0]!r}{_near(unknown[0], known)}; {_takes(known)}")
+        takes = f"the notebook takes {', '.join(known)}"
+        raise UserError(f"unknown parameter {unknown[0]!r}{_near(unknown[0], known)}; {takes}")
     params = {name: p.default for name, p in known.items()}
     for name, value in given.items():
         try:
             params[name] = known[name].convert(value)
         except ValueError as e:
-            why = f": {e} is expected" if known[name].bounds or name == "device" else ""
-            raise UserError(
-                f"parameter {name}={value!r} does not fit {known[name]}{why}; {_takes(known)}"
-            ) from None
+            raise UserError(f"parameter {name}={value!r} does not fit: {e} is expected") from None
     return params
-
-
-def _takes(known):
-    return f"the notebook takes {', '.join(map(str, known.values()))}"
 
 
 def _near(name, known):
@@ -335,9 +315,6 @@ def _as(parameter, value):
         return parameter.convert(value)
     except ValueError:
         return value
-
-
-# ---- what a run follows ----
 
 
 def upstream(source: str | dict, params: dict[str, Any], seen: tuple = ()) -> tuple[str, dict] | None:

@@ -13,20 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from papers_nb.core import files
-from papers_nb.core.records import (
-    Finished,
-    artifact,
-    ask,
-    checksum,
-    compared,
-    find,
-    identity,
-    kept,
-    read_asked,
-    read_record,
-    records,
-    root,
-)
+from papers_nb.core.records import Finished, artifact, ask, checksum, compared, find, identity
+
+# isort: split
+from papers_nb.core.records import kept, read_asked, read_record, records, root
 from papers_nb.errors import Held, UserError, need, on_signals
 from papers_nb.parameters import NOTEBOOKS, asked, check, notebook, notebooks, papers, parameters, presets
 
@@ -36,9 +26,6 @@ __all__ += ["read_record", "records", "root"]
 
 LOCK_WAIT = 30.0  # seconds that a second process waits for a run folder
 FRESH = "set fresh=True to keep the old folder aside and start anew"
-
-
-# ---- chains ----
 
 
 def _first(asked: dict) -> Finished | None:
@@ -79,9 +66,6 @@ def open(notebook: str, namespace: dict) -> "Run":
     return run
 
 
-# ---- a run ----
-
-
 class Run:
     """A run is a folder; `fit` asks it for steps and gives it numbers; it resumes, saves, logs, records."""
 
@@ -103,8 +87,6 @@ class Run:
     def __repr__(self):
         return f"<run {self.name}: {'done' if self.done else 'open'}>"
 
-    # ---- its folder ----
-
     def _lock(self):
         """Hold the folder, so that two processes never write it; `fresh` keeps aside what lay there."""
         filelock = need("filelock", "run")
@@ -113,13 +95,18 @@ class Run:
         try:
             self.lock.acquire(timeout=LOCK_WAIT)
         except filelock.Timeout:
-            raise Held(f"run {self.name} is held by {holder(self.folder)}; wait for it or stop it") from None
+            who = "process {pid} on {host}".format(
+                **{"pid": "unknown", "host": "another", **_holder(self.folder)}
+            )
+            raise Held(f"run {self.name} is held by {who}; wait for it or stop it") from None
         self._hold()
         self._set_aside_damage()
         if self.params.get("fresh") and (self.record or self.checkpoints.files()):
-            self.folder.rename(_free(self.folder.name + ".old", self.folder.parent))
+            old = self.folder.rename(_free(self.folder.name + ".old", self.folder.parent))
             self.lock.release(force=True)
             self._lock()
+            if (old / "log.txt").exists():  # who started this run is writing there
+                (old / "log.txt").rename(self.folder / "log.txt")
         self._compare()
 
     def _hold(self, **more):
@@ -163,8 +150,6 @@ class Run:
     def metrics(self) -> list[dict]:
         """Every row that `log` wrote, oldest first."""
         return _lines(self.folder / "metrics.jsonl")
-
-    # ---- its loop ----
 
     def steps(self, total: int, state: dict[str, Any]):
         """Yield the step numbers still to do, up to `total`; `state` holds objects with a state dict."""
@@ -307,8 +292,6 @@ class Run:
         shell.papers_nb_after = after
         shell.events.register("post_run_cell", after)
 
-    # ---- its record ----
-
     def _cost(self):
         """Time, resumes and memory of the run so far."""
         resumes = _lines(self.folder / "resumes.jsonl")
@@ -361,9 +344,7 @@ class Run:
             self._restore(weights or {})
         else:
             if self._left:
-                raise UserError(
-                    f"run {self.name} has not reached its last step; finish belongs after the training"
-                )
+                raise UserError(f"run {self.name} has not reached its last step; finish comes after it")
             if bad := [k for k, (v, _) in metrics.items() if not math.isfinite(v)]:
                 raise UserError(f"metric {bad[0]} of run {self.name} is not finite; nothing is recorded")
             names = [self._weights(name, module) for name, module in (weights or {}).items()]
@@ -419,17 +400,14 @@ def _source(frame):
         source = inspect.cleandoc("\n" + inspect.getsource(frame))
         return f"{source}\n{frame.f_code.co_name}()"
     except (OSError, TypeError):
-        raise UserError(
-            f"the source of {frame.f_code.co_name} cannot be read, so a run could not be told from another: "
-            "define it by itself, in a file or a notebook cell"
-        ) from None
+        why = f"the source of {frame.f_code.co_name} cannot be read, so a run could not be told from another"
+        raise UserError(f"{why}: define it by itself, in a file or a notebook cell") from None
 
 
 def _lines(file):
     """The rows of a .jsonl file, none if it is not there."""
-    return (
-        [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()] if file.exists() else []
-    )
+    text = file.read_text(encoding="utf-8") if file.exists() else ""
+    return [json.loads(line) for line in text.splitlines()]
 
 
 def _free(name, folder):
@@ -437,20 +415,15 @@ def _free(name, folder):
     return next(p for i in itertools.count(1) if not (p := folder / f"{name}{i}").exists())
 
 
-def holder(folder: Path) -> str:
-    """Who is at the run in a folder, in words."""
+def _holder(folder):
+    """What whoever is at the run in a folder says of itself."""
     try:
-        who = json.loads((folder / "holder").read_text(encoding="utf-8"))
-        return f"process {who['pid']} on {who['host']}"
-    except (OSError, ValueError, KeyError, TypeError):
-        return "another process"
+        return dict(json.loads((folder / "holder").read_text(encoding="utf-8")))
+    except (OSError, ValueError):
+        return {}
 
 
 def progress(folder: Path) -> tuple[int, int | None]:
     """Steps that the run in a folder has logged, and how many it will do, if it said so."""
-    try:
-        total = json.loads((folder / "holder").read_text(encoding="utf-8")).get("total")
-    except (OSError, ValueError):
-        total = None
     file = folder / "metrics.jsonl"
-    return (file.read_bytes().count(b"\n") if file.exists() else 0), total
+    return (file.read_bytes().count(b"\n") if file.exists() else 0), _holder(folder).get("total")

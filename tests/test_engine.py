@@ -26,14 +26,14 @@ def papermill(*args, cwd=None):
     [
         (
             ["-p", "sed", "1"],
-            "unknown parameter 'sed', did you mean 'seed'?; the notebook takes data: one of",
+            "unknown parameter 'sed', did you mean 'seed'?; the notebook takes data, tasks, host",
         ),
         (
             ["-p", "norm", "bn"],
-            "parameter norm='bn' does not fit norm: one of ['bn-separate', 'bn-joint', 'cma-joint', ",
+            "parameter norm='bn' does not fit: one of bn-separate, bn-joint, cma-joint, ",
         ),
         (["-p", "x=1; print('pwned') #", "5"], "unknown parameter \"x=1; print('pwned') #\""),
-        (["-p", "augment", "yes"], "parameter augment='yes' does not fit augment: bool"),
+        (["-p", "augment", "yes"], "parameter augment='yes' does not fit: bool is expected"),
     ],
 )
 def test_a_wrong_parameter_stops_before_a_kernel_starts(tmp_path, run_root, flags, words):
@@ -146,7 +146,10 @@ def call(capsys, *args):
         (["grid", "adab2n/trian"], "no notebook 'adab2n/trian'"),
         (["grid", "adab2n/train", "--grid", "sed=0..3"], "did you mean 'seed'"),
         (["grid", "adab2n/train", "--grid", "seed"], "no grid 'seed'"),
-        (["grid", "adab2n/train", "--grid", "seed=0,0"], "a run of the grid is asked for twice: adab2n-train/digits-seed0-"),
+        (
+            ["grid", "adab2n/train", "--grid", "seed=0,0"],
+            "a run of the grid is asked for twice: adab2n-train/digits-seed0-",
+        ),
         (["grid", "adab2n/train", "--grid", "seed=0;norm"], "grid 'norm': write name=value,value"),
         (["grid", "adab2n/train", "--preset", "x"], "no preset 'adab2n/x'"),
         (
@@ -192,7 +195,7 @@ def test_grid_runs_skips_and_tells_what_failed(capsys, run_root):
     assert (
         code == 1
         and "tasks=3: digits has 10 classes" in out
-        and "1 of 2 runs failed; to retry them: papers_nb" in err
+        and "1 of 2 runs are not done; to go on with them: papers_nb" in err
     )
 
 

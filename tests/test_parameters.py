@@ -71,11 +71,7 @@ def test_parameters_are_converted(given, expected):
 def test_other_parameters_are_refused_in_one_line(given, words):
     with pytest.raises(UserError) as e:
         runs.check(notebook(), given)
-    assert (
-        words in str(e.value)
-        and "takes norm: one of ['a', 'b'], steps: int | None" in str(e.value)
-        and "\n" not in str(e.value)
-    )
+    assert words in str(e.value) and "\n" not in str(e.value)
 
 
 @given(
@@ -133,17 +129,17 @@ note: str = 'a'  # a colon: is no bound
 @pytest.mark.parametrize(
     "given,words",
     [
-        ({"batch": "0"}, "parameter batch='0' does not fit batch: int ≥ 1: ≥ 1 is expected"),
-        ({"cold": 1}, "parameter cold=1 does not fit cold: float ≥ 0, < 1: < 1 is expected"),
-        ({"cold": -0.1}, "cold=-0.1 does not fit cold: float ≥ 0, < 1: ≥ 0 is expected"),
-        ({"ends": "3,-1"}, "ends='3,-1' does not fit ends: list[int] ≥ 0: ≥ 0 is expected"),
-        ({"steps": 0}, "steps=0 does not fit steps: int | None ≥ 1: ≥ 1 is expected"),
-        ({"batch": "many"}, "batch='many' does not fit batch: int ≥ 1: int is expected"),
+        ({"batch": "0"}, "parameter batch='0' does not fit: ≥ 1 is expected"),
+        ({"cold": 1}, "parameter cold=1 does not fit: < 1 is expected"),
+        ({"cold": -0.1}, "cold=-0.1 does not fit: ≥ 0 is expected"),
+        ({"ends": "3,-1"}, "ends='3,-1' does not fit: ≥ 0 is expected"),
+        ({"steps": 0}, "steps=0 does not fit: ≥ 1 is expected"),
+        ({"batch": "many"}, "batch='many' does not fit: int is expected"),
         (
             {"norm": "bn"},
-            "norm='bn' does not fit norm: str in adab2n.nets.NORMS: one of bn-separate,",
+            "norm='bn' does not fit: one of bn-separate,",
         ),
-        ({"device": "tpu"}, "device='tpu' does not fit device: str: one of auto, cpu, mps, cuda, cuda:1 is"),
+        ({"device": "tpu"}, "device='tpu' does not fit: one of auto, cpu, mps, cuda, cuda:1 is"),
         ({"dim": 3}, "unknown parameter 'dim', it is called 'width' now"),
         ({"groups": 3}, "unknown parameter 'groups'"),
     ],
