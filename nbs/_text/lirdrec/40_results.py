@@ -61,7 +61,7 @@ def moved_line(way, scale):
     ids, features = gradients(found).mean(0)
     ratio, law = interval(values(found, 'displacement')), np.mean(values(found, 'law'))
     return [f'{way}, {scale:g}', len(found), f'{features:.5f}', f'{ids:.5f}',
-            f'{ratio.mean:.3g} ± {ratio.half:.2g}', f'{law:.1g}']
+            f'{ratio.mean:.3g} ± {ratio.half:.2g}', f'{law:.2g}']
 
 header = ['descent, scale of the features', 'seeds', 'gradient of the map', 'gradient of the rows',
           'moved by features : by rows', 'law misses']
@@ -288,7 +288,7 @@ limit = sum(r['metrics']['epochs']['value'] == r['parameters']['epochs'] for r i
 Markdown(
     f'Identities beside features change recall by {points(both, features)} points and ndcg by '
     f'{points(both, features, "ndcg@20")}: a hint at most, from three seeds. '
-    f'{limit} of the nine runs of LIRDRec and its variants ended at their limit of 40 epochs, '
+    f'{limit} of the {len(variants)} runs of LIRDRec and its variants ended at their limit of 40 epochs, '
     'while the others had 100 at a higher rate: these lines are no fair comparison of LIRDRec with them. '
     f'And the linear model without any training, with {ease:.1f} %, is '
     f'{"above" if ease > top else "not above"} the best network in the table ({top:.1f} %).')
