@@ -17,7 +17,7 @@ from IPython.display import Markdown
 from papers_nb import parameters, runs
 from papers_nb.core.results import select, setting, summary, table, values
 from papers_nb.core.stats import verdict
-from papers_nb.replay import differences, groups
+from papers_nb.core.replay import differences, groups
 
 # %%
 #| hide

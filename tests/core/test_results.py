@@ -69,7 +69,7 @@ def test_a_metric_that_the_later_records_lack_is_shown_too():
 
 def test_runs_of_different_code_are_pooled_only_where_the_present_code_replays_them(monkeypatch):
     said = {"x": "this code", "y": "replayed", "z": "other"}
-    monkeypatch.setattr("papers_nb.replay.status", lambda r: said[r["code"]])
+    monkeypatch.setattr("papers_nb.core.replay.status", lambda r: said[r["code"]])
     found = [record(seed, a=1.0, code=code) for seed, code in enumerate("xyz")]
     rows = cells(results.summary(found))
     assert [row[:2] for row in rows] == [["code", "seeds"], ["present", "2"], ["z", "1"]]
@@ -108,6 +108,17 @@ def test_a_run_without_a_record_leaves_its_setting_short(monkeypatch):
     found = results.rows("adab2n/train", "digits-er")
     results._kept.cache_clear()
     assert {len(s) for s in found.values()} == {9}
+
+
+def test_a_setting_without_a_record_names_the_nearest_one_and_what_to_do(monkeypatch):
+    sections = parameters._settings()
+    sections["adab2n/grid:digits"]["lr"] = "0.5"
+    monkeypatch.setattr(parameters, "_settings", lambda: sections)
+    found = results.rows("adab2n/train", "digits")
+    with pytest.raises(
+        UserError, match=r"the nearest has lr=0.03 \(asked 0.5\): name what a changed default"
+    ):
+        results.values(found["gn"], "class_il")
 
 
 def test_names_that_a_grid_does_not_vary_are_refused():

@@ -85,14 +85,16 @@ Markdown(table([[r[k] for k in shown] for r in sample], shown))
 
 # %%
 #| exports
-OUTCOMES = ('cannot be tried', 'replayed', 'differs') # of several machines the last one counts
+# of several machines that tried a setting, the last one here counts
+OUTCOMES = ('cannot be tried', 'replayed', 'differs')
 
 @cache
 def _outcomes(paper):
     "Setting and present code → row."
     settings = {r['name']: setting(r) for r in records(paper, here=False)}
     found = sorted(rows(paper), key=lambda r: OUTCOMES.index(r['outcome']))
-    return {(settings[r['record']], r['present']): r for r in found if r['record'] in settings}
+    found = [r for r in found if r['record'] in settings]
+    return {(settings[r['record']], r['present']): r for r in found}
 
 def status(
     record: dict, # a run record, with complete parameters
@@ -102,7 +104,8 @@ def status(
     if record['code'] == (code := present(asked)): return 'this code'
     known = _outcomes(record['notebook'].split('/')[0])
     row = known.get((asked, code), {'outcome': 'differs'})
-    if row['outcome'] == 'cannot be tried': return f'cannot be tried here ({row["why"]})'
+    if row['outcome'] == 'cannot be tried':
+        return f'cannot be tried here ({row["why"]})'
     return 'other' if row['outcome'] == 'differs' else 'replayed'
 
 def groups(
@@ -145,7 +148,8 @@ def _parts(ours, theirs, files, artifacts):
 
 def _seeds(now, was, others):
     "Whether two values are as near as two seeds, and in words."
-    if len(others) < 2: return False, 'different, and too few seeds to tell how much that is'
+    if len(others) < 2:
+        return False, 'different, and too few seeds to tell how much that is'
     quantile = need('scipy.stats', 'run').t.ppf(.975, len(others) - 1)
     half = quantile*statistics.stdev(others)*math.sqrt(2)
     where = 'within' if (good := abs(now - was) <= half) else 'different: outside'
@@ -167,7 +171,8 @@ def judged(
     now, was = (r['metrics'].get(name, none)['value'] for r in (ours, theirs))
     text = f'{name} {now:.6g}, recorded {was:.6g}'
     if len(wrong) == 1 and theirs['first_losses']:
-        return False, f'different: only its {wrong[0]}, so the record does not fit itself; {text}'
+        alone = f'only its {wrong[0]}, so the record does not fit itself'
+        return False, f'different: {alone}; {text}'
     pairs = zip(ours['first_losses'], theirs['first_losses'], strict=True)
     if not all(math.isclose(a, b, rel_tol=RTOL) for a, b in pairs):
         return False, f'different from the first steps on; {text}'
@@ -179,23 +184,27 @@ def judged(
 # A record that was made false by hand does not fit itself. A made-up example: its curve and its first losses come out as they stand, its result does not.
 
 # %%
-true = dict(first_losses=[2.3, 2.2], series={'recall': [1/3]}, metrics={'recall': {'value': 33.3, 'unit': '%'}})
+true = {'first_losses': [2.3, 2.2], 'series': {'recall': [1/3]},
+        'metrics': {'recall': {'value': 33.3, 'unit': '%'}}}
 false = {**true, 'metrics': {'recall': {'value': 43.3, 'unit': '%'}}}
-judged(true, [], {'record': true, 'files': {}}), judged(false, [], {'record': true, 'files': {}})
+played = {'record': true, 'files': {}}
+judged(true, [], played), judged(false, [], played)
 
 
 # %%
 #| exports
 def _again(record, others):
     "Run a record by the present code, and judge what comes out."
-    task = {'notebook': record['notebook'], 'params': record['parameters'], 'whole': True}
+    task = {'notebook': record['notebook'], 'params': record['parameters']}
+    task['whole'] = True
     try: data = checksum(record['notebook'], record['parameters'])
     except UserError as e: return False, f'cannot be tried ({e})'
     if data not in record['data'].values():
-        return False, f'other data: {data}, recorded {", ".join(record["data"].values())}'
+        held = ', '.join(record['data'].values())
+        return False, f'other data: {data}, recorded {held}'
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder)/'answer.json'
-        player.play(player.ROOT, [{**task, 'out': str(out)}], lambda file: None, errors=None)
+        player.play(player.ROOT, [task | {'out': str(out)}], lambda file: None, None)
         got = json.loads(out.read_text(encoding='utf-8'))
     if 'error' in got: return False, f'cannot be tried ({got["error"]})'
     return judged(record, others, got)

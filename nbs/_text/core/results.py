@@ -206,11 +206,28 @@ Markdown(table([['$|x|$ or |x|']], ['a length']))
 
 # %%
 #| exports
+def _missing(setting):
+    "The committed run that is nearest to a setting without one, and how it differs."
+    same = lambda p: all(p[k] == v for k, v in setting.point.items())
+    asked = next(p for p in runs.asked(setting.notebook, setting.grid) if same(p))
+    def apart(record):
+        "What the record was made with and the setting does not ask for."
+        own = {k: v for k, v in record['parameters'].items() if k not in VARYING}
+        differ = {k: v for k, v in own.items() if v != asked.get(k)}
+        return [f'{k}={v!r} (asked {asked.get(k)!r})' for k, v in differ.items()]
+    kept = runs.records(setting.notebook.split('/')[0], here=False)
+    lists = (apart(r) for r in kept if r['notebook'] == setting.notebook)
+    near = ', '.join(min(lists, key=len, default=[]))
+    what = f'no record of grid {setting.grid!r} with {setting.point}'
+    return (f'{what}; the nearest has {near}: name what a changed default was '
+            f'in the grid, or run {setting.command}')
+
 def values(
     rows: dict[int, dict], # seed → record
     metric: str,           # name of a metric
 )->list[float]: # one a seed
-    "A metric of every seed."
+    "A metric of every seed; raises `UserError` for a setting without a record."
+    if not rows and getattr(rows, 'grid', ''): raise UserError(_missing(rows))
     return [r['metrics'][metric]['value'] for r in rows.values()]
 
 def difference(
@@ -286,7 +303,7 @@ def _codes(records):
     where the present code made or replayed it, and the hash of any other."""
     if len({r.get('code') for r in records}) < 2:
         return ['']*len(records)
-    from papers_nb.replay import status
+    from papers_nb.core.replay import status
     good = [status(r) in ('this code', 'replayed') for r in records]
     return ['present' if ok else r['code'] for ok, r in zip(good, records)]
 
