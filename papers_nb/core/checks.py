@@ -136,16 +136,17 @@ def faults(
 
 def _show(c):
     "Display a claim for people and, beside it, for programs."
-    display = need('IPython.display', 'run').display
-    routes = [f'| {i}. {k["kind"]} | {_size(k["gap"])} | {_size(k["tol"])} '
-              f'| {k["why"]} |' for i, k in enumerate(c['checks'], 1)]
-    edits = [f'| `{m["old"]}` → `{m["new"]}` | {_noticed(m)} |' for m in c['mutants']]
-    lines = [f'**Claim.** {c["statement"]}', '',
-             '| route | gap | allowed | because |', '|---|---|---|---|', *routes, '',
-             'Edits of the formula, and the routes that notice:', '',
-             '| edit | noticed by |', '|---|---|', *edits]
-    display({CLAIM: c, 'text/markdown': '\n'.join(lines),
-             'text/plain': f'claim {c["id"]}'}, raw=True)
+    from papers_nb.core.results import table
+    routes = [(f'{i}. {k["kind"]}', _size(k['gap']), _size(k['tol']), k['why'])
+              for i, k in enumerate(c['checks'], 1)]
+    edits = [(f'`{m["old"]}` → `{m["new"]}`', _noticed(m)) for m in c['mutants']]
+    parts = [f'**Claim.** {c["statement"]}',
+             table(routes, ('route', 'gap', 'allowed', 'because')),
+             'Edits of the formula, and the routes that notice:',
+             table(edits, ('edit', 'noticed by'))]
+    need('IPython.display', 'run').display({
+        CLAIM: c, 'text/markdown': '\n\n'.join(parts),
+        'text/plain': f'claim {c["id"]}'}, raw=True)
 
 def _size(x):
     "A gap to one digit."

@@ -27,6 +27,7 @@ import numpy as np, sympy
 from IPython.display import Markdown
 from papers_nb.core.checks import Check, claim, raises
 from papers_nb.core.plots import COLORS, slider, theme
+from papers_nb.core.results import table
 theme()
 
 # %% [markdown]
@@ -333,10 +334,11 @@ def row(name, tasks, steps):
     "What the official online setting keeps."
     kept = [math.log10((W[-2]/W[-1]).item()) for W in (task_shares(tasks, steps, k) for k in (1, .1))]
     needed = math.log(2)/(steps*(tasks - 1)*-math.log(.9))
-    return f'| {name} | {tasks} × {steps} | $10^{{{kept[0]:.1f}}}$ | $10^{{{kept[1]:.1f}}}$ | {needed:.4f} |'
-head = ('| online setting | tasks × steps | task before the last : last, κ=1 | the same, κ=0.1 '
-        '| κ needed for first : last ≥ ½ |')
-Markdown('\n'.join([head, '|---|---|---|---|---|', *[row(k, *v) for k, v in settings.items()]]))
+    powers = [f'$10^{{{k:.1f}}}$' for k in kept]
+    return name, f'{tasks} × {steps}', *powers, f'{needed:.4f}'
+head = ('online setting', 'tasks × steps', 'task before the last : last, κ=1', 'the same, κ=0.1',
+        'κ needed for first : last ≥ ½')
+Markdown(table([row(k, *v) for k, v in settings.items()], head))
 
 # %% [markdown]
 # (Steps a task: the training images of a task, once through, in batches of ten, as the official online setting has it.) The smallest $\kappa$ of the official grid, 0.1, is sixty to seventy times too large even for that mild wish. What a smaller $\kappa$ does there is average over more batches, and so reduce noise, as [the next page](11_dilemma.ipynb) shows. If the running statistics of a replay method are balanced, the balance comes from the **replayed samples inside each batch**, not from the momentum.

@@ -29,6 +29,7 @@ from IPython.display import Markdown
 from papers_nb.adab2n.momentum import batch_weights, task_shares
 from papers_nb.core.checks import Check, claim, raises
 from papers_nb.core.plots import COLORS, slider, theme
+from papers_nb.core.results import table
 theme()
 
 # %% [markdown]
@@ -162,9 +163,9 @@ unequal, staleness(4, 1, .5), noise(4, 1, .5)
 def row(k):
     "One line of the table."
     least = least_lag(task_shares(5, 1000, k), 1000)
-    return f'| {k} | {staleness(5000, k):.1f} | {least:.1f} | {noise(5000, k):.4f} |'
-Markdown('\n'.join(['| κ | lag in steps | least lag for its shares | noise variance |', '|---|---|---|---|',
-    *map(row, (0, .1, .4, .7, 1))]))
+    return k, f'{staleness(5000, k):.1f}', f'{least:.1f}', f'{noise(5000, k):.4f}'
+head = 'κ', 'lag in steps', 'least lag for its shares', 'noise variance'
+Markdown(table(map(row, (0, .1, .4, .7, 1)), head))
 
 
 # %% [markdown]
@@ -444,11 +445,10 @@ def current_to_old(
 #| code-fold: true
 def row(name, *arguments):
     "One line of the table."
-    ratios = [f'{current_to_old(T, *arguments):.2f}' for T in (5, 10, 20)]
-    return f'| {name} | {" | ".join(ratios)} |'
-Markdown('\n'.join(['| ratio current : old | T = 5 | T = 10 | T = 20 |', '|---|---|---|---|',
-    row('ER-ACE, separate', 2), row('ER-ACE, joint', 1, 1/2),
-    row('DER++, separate', 3), row('DER++, joint', 1, 1/3)]))
+    return name, *(f'{current_to_old(T, *arguments):.2f}' for T in (5, 10, 20))
+lines = [row('ER-ACE, separate', 2), row('ER-ACE, joint', 1, 1/2),
+         row('DER++, separate', 3), row('DER++, joint', 1, 1/3)]
+Markdown(table(lines, ('ratio current : old', 'T = 5', 'T = 10', 'T = 20')))
 
 
 # %% [markdown]

@@ -28,6 +28,7 @@ from IPython.display import Markdown
 from scipy.integrate import quad
 from papers_nb.core.checks import Check, claim, raises
 from papers_nb.core.plots import COLORS, slider, theme
+from papers_nb.core.results import table
 theme()
 
 # %% [markdown]
@@ -225,10 +226,10 @@ def expected_loss(
 # %%
 #| code-fold: true
 settings = {'Split CIFAR-10': 5, 'Split CIFAR-100': 10, 'Split Mini-ImageNet': 20}
-rows = [f'| {name}, t = {t} | {100*expected_loss(t, 10, 20):.1f} % | {100*expected_loss(t, 20, 30):.2f} % |'
-        for name, t in settings.items()]
-head = '| last task of | ER-ACE: 10 new, 10 replayed | DER++: 10 new, 20 replayed |'
-Markdown('\n'.join([head, '|---|---|---|', *rows]))
+lines = [(f'{name}, t = {t}', f'{100*expected_loss(t, 10, 20):.1f} %',
+          f'{100*expected_loss(t, 20, 30):.2f} %') for name, t in settings.items()]
+head = 'last task of', 'ER-ACE: 10 new, 10 replayed', 'DER++: 10 new, 20 replayed'
+Markdown(table(lines, head))
 
 
 # %% [markdown]
@@ -431,10 +432,9 @@ def carried(t, rule='renormalize', mix=0., new=10, replay=10, n=4000):
 heads = lambda t: f'{.5 + .5/t:.3f} : {.5/t:.3f}'
 def row(name, t):
     "One line of the table."
-    cells = f'{name}, t = {t}', heads(t), carried(t, 'official'), carried(t), carried(t, mix=1.)
-    return f'| {" | ".join(cells)} |'
-Markdown('\n'.join(['| setting | head count | official rule | absent left out | equal, absent left out |',
-    '|---|---|---|---|---|', *[row(name, t) for name, t in settings.items()]]))
+    return f'{name}, t = {t}', heads(t), carried(t, 'official'), carried(t), carried(t, mix=1.)
+head = 'setting', 'head count', 'official rule', 'absent left out', 'equal, absent left out'
+Markdown(table([row(name, t) for name, t in settings.items()], head))
 
 # %% [markdown]
 # With twenty tasks the prior corrects more than with five; leaving absent tasks out gives a part of that back, and even equal weights leave the current task ahead, since it is never absent. [The next page](13_gradients.ipynb) shows how slowly training moves the prior.

@@ -28,6 +28,7 @@ from torch.nn.functional import batch_norm, mse_loss
 from papers_nb.adab2n.momentum import averaging_factor
 from papers_nb.core.checks import Check, claim, raises
 from papers_nb.core.plots import COLORS, slider, theme
+from papers_nb.core.results import table
 theme()
 
 # %% [markdown]
@@ -149,9 +150,9 @@ raises(regulariser_gradient, two, four, one, one, 2.)
 #| code-fold: true
 def row(k):
     "One line of the table."
-    return ' | '.join([f'| {k}', *(f'{1 - averaging_factor(j, k):.3f}' for j in (1, 2, 10, 100, 1000)), ''])
-Markdown('\n'.join(['| κ | j = 1 | j = 2 | j = 10 | j = 100 | j = 1000 |', '|---|---|---|---|---|---|',
-    *map(row, (0, .1, .4, .7, 1))]))
+    return k, *(f'{1 - averaging_factor(j, k):.3f}' for j in forwards)
+forwards = (1, 2, 10, 100, 1000)
+Markdown(table(map(row, (0, .1, .4, .7, 1)), ('κ', *(f'j = {j}' for j in forwards))))
 
 # %% [markdown]
 # The smaller $\kappa$, the weaker the pull begins; for $\kappa=0$ there is none at first, for the first batch replaces the running statistics; after a hundred forwards $\kappa$ makes little difference to the weight.
@@ -564,9 +565,9 @@ kinds = {'plain batch norm': counts/20, 'AdaB²N at its start': (counts + 1)/25,
 draws = rng.normal(size=(200, 20))
 def row(name, w):
     "One line of the table."
-    return f'| {name} | {np.ptp(w/w.min()) + 1:.2f} | {np.mean([worst(w, x) for x in draws]):.2f} |'
-head = '| weights | largest over smallest | worst lengthening, squared (mean of 200 batches) |'
-Markdown('\n'.join([head, '|---|---|---|', *[row(name, each(pi)) for name, pi in kinds.items()]]))
+    return name, f'{np.ptp(w/w.min()) + 1:.2f}', f'{np.mean([worst(w, x) for x in draws]):.2f}'
+head = 'weights', 'largest over smallest', 'worst lengthening, squared (mean of 200 batches)'
+Markdown(table([row(name, each(pi)) for name, pi in kinds.items()], head))
 
 
 # %% [markdown]
@@ -804,8 +805,8 @@ def small(n, batches=20_000):
     x = np.random.default_rng(5).standard_normal((batches, n))
     return train_test_gap(x.mean(1), x.var(1), 0., 1., eps=0).mean()
 
-rows = [f'| {n} | {small(n):.4f} | {1.5/n:.4f} |' for n in (2, 10, 100)]
-Markdown('\n'.join(['| n | mean gap | 3/(2n) |', '|---|---|---|', *rows]))
+lines = [(n, f'{small(n):.4f}', f'{1.5/n:.4f}') for n in (2, 10, 100)]
+Markdown(table(lines, ('n', 'mean gap', '3/(2n)')))
 
 # %% [markdown]
 # In a convolution $n$ counts positions too, which helps as far as they are independent.

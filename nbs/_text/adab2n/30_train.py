@@ -83,6 +83,7 @@ from papers_nb.adab2n.metrics import acc, bwt, forgetting, fwt
 from papers_nb.adab2n.nets import NETS, NORMS, norm_layer
 from papers_nb.core.images import SETS
 from papers_nb.core.plots import COLORS, theme
+from papers_nb.core.results import table
 from papers_nb.core.train import environment, seed_all
 
 # %% [markdown]
@@ -324,11 +325,12 @@ ax.grid(False)
 #| label: tbl-result
 #| tbl-cap: What this run says; the paper has no published value for it.
 cost, place = record['cost'], record['environment']['device']
-lines = [f'| {name.replace("_", " ")} | {m["value"]:.1f} {m["unit"]} |'
+lines = [(name.replace('_', ' '), f'{m["value"]:.1f} {m["unit"]}')
          for name, m in record['metrics'].items()]
-Markdown('\n'.join(['| metric | this run, one seed |', '|---|---|', *lines, '',
-    f'Cost: {cost["wall_s"]:.1f} s on {place}, {cost["peak_mb"]:,} MB at most, '
-    f'{cost["resumes"]} resumes, {cost["replayed_steps"]} steps replayed.']))
+Markdown(table(lines, ('metric', 'this run, one seed')) + f'''
+
+Cost: {cost["wall_s"]:.1f} s on {place}, {cost["peak_mb"]:,} MB at most, \
+{cost["resumes"]} resumes, {cost["replayed_steps"]} steps replayed.''')
 
 
 # %% [markdown]
@@ -341,8 +343,8 @@ Markdown('\n'.join(['| metric | this run, one seed |', '|---|---|', *lines, '',
 def sha(file): return hashlib.sha256(file.read_bytes()).hexdigest()[:16]
 
 files = [f for f in sorted(run.folder.iterdir()) if f.is_file() and f.name not in ('lock', 'holder')]
-lines = [f'| {f.name} | {f.stat().st_size:,} | {sha(f)} |' for f in files]
-Markdown('\n'.join(['| file | bytes | SHA-256 |', '|---|---|---|', *lines]))
+lines = [(f.name, f'{f.stat().st_size:,}', sha(f)) for f in files]
+Markdown(table(lines, ('file', 'bytes', 'SHA-256')))
 
 # %% [markdown]
 # The trained network, loaded back in three lines:

@@ -469,19 +469,22 @@ def card_table(
     sums: dict[str, str],     # name → checksum; none for what comes from the user
 )->str: # Markdown
     "What is known of data sets, one a row."
-    rows = [f'| `{name}` | {s.card.title} | {s.card.obtain} | {s.card.size} | '
-            f'{s.card.licence} | {sums.get(name, "that of your files")} |'
-            for name, s in sets.items()]
-    head = '| name | set | how | size | terms | checksum |\n|---|---|---|---|---|---|'
-    return '\n'.join([head, *rows])
+    from papers_nb.core.results import table
+    def line(name, card):
+        "One data set."
+        known = sums.get(name, 'that of your files')
+        return f'`{name}`', card.title, card.obtain, card.size, card.licence, known
+    lines = [line(name, s.card) for name, s in sets.items()]
+    return table(lines, ('name', 'set', 'how', 'size', 'terms', 'checksum'))
 
 def file_table(
     sets: dict[str, DataSet], # name → set
 )->str: # Markdown
     "What lies in the cache, one file or kind of files a row."
-    rows = [f'| `{name}` | {", ".join(f"`{f}`" for f in files.split(", "))} | {what} |'
-            for name, s in sets.items() for files, what in s.card.files.items()]
-    return '\n'.join(['| name | files in the cache | content |\n|---|---|---|', *rows])
+    from papers_nb.core.results import table
+    lines = [(f'`{name}`', ', '.join(f'`{f}`' for f in files.split(', ')), what)
+             for name, s in sets.items() for files, what in s.card.files.items()]
+    return table(lines, ('name', 'files in the cache', 'content'))
 
 
 # %%
