@@ -232,13 +232,58 @@ def test_runs_that_have_no_committed_record_are_left_to_the_summary():
     assert results.against_records([{**mine, "status": "failed"}]) == ""
 
 
-def test_no_page_of_results_types_a_setting_or_joins_a_table():
+def cells_of(page):
+    """Sources of the code cells of a notebook."""
+    found = json.loads(page.read_text(encoding="utf-8"))["cells"]
+    return ["".join(c["source"]) for c in found if c["cell_type"] == "code"]
+
+
+RULE = r"\|[ :]*--|--[ :]*\|"  # below a header, whole or one column
+ROW = r"""['"]\| """  # a text that begins a row
+JOINT = r"""(['"]) ?\| ?\1\.join\b"""  # between its cells
+JOINED = re.compile(f"{RULE}|{ROW}|{JOINT}")
+
+
+def joining(root):
+    """Lines of pages and modules that make a table by hand; `core/results` alone may."""
+    texts = {page: "\n".join(cells_of(page)) for page in pages.sources(root)}
+    texts |= {module: module.read_text(encoding="utf-8") for module in (root / "papers_nb").rglob("*.py")}
+    return [
+        f"{file.relative_to(root)}: {line.strip()}"
+        for file, text in sorted(texts.items())
+        if file.parent.name != "core" or file.stem != "results"
+        for line in text.splitlines()
+        if JOINED.search(line)
+    ]
+
+
+def test_no_page_and_no_module_joins_a_table_by_hand():
+    assert joining(pages.ROOT) == []
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "head = '| name | set |\\n|---|---|'",
+        "Markdown('\\n'.join([head, '| :--- | ---: |', *rows]))",
+        "rule = '|' + '---|'*len(head)",
+        "rows = [f'| {n} | {n**2} |' for n in (2, 10)]",
+        "row = ' | '.join(map(str, cells))",
+        'row = "|".join(cells)',
+    ],
+)
+@pytest.mark.parametrize("file", ["nbs/core/stats.ipynb", "nbs/adab2n/12_weights.ipynb", "papers_nb/cli.py"])
+def test_a_table_that_is_joined_by_hand_is_found(tmp_path, file, line):
+    planted = tmp_path / file
+    planted.parent.mkdir(parents=True)
+    notes = {"cell_type": "markdown", "source": ["| a | b |\n", "|---|---|\n"]}
+    page = json.dumps({"cells": [notes, {"cell_type": "code", "source": [line]}]})
+    planted.write_text(page if planted.suffix == ".ipynb" else line + "\n")
+    assert joining(tmp_path) == [f"{file}: {line}"]
+
+
+def test_no_page_of_results_types_a_setting():
     for page in pages.sources():
         if page.name[0] in "04" or page.parent.name == "nbs":
-            code = [
-                "".join(c["source"])
-                for c in json.loads(page.read_text())["cells"]
-                if c["cell_type"] == "code"
-            ]
-            assert not [c for c in code if "|---|" in c], page
+            code = cells_of(page)
             assert not [c for c in code if "runs.check(" in c and "parameters.preset(" not in c], page
