@@ -222,7 +222,9 @@ def test_a_run_that_a_live_one_holds_ends_with_code_75(tmp_path):
     run = folder(tmp_path, epochs=40)
     wait_for(lambda: rows(run) >= 1, first, "step 1")
     quick = "import papers_nb.runs; papers_nb.runs.LOCK_WAIT = 0.1"
-    (tmp_path / "ipython_config.py").write_text(f"c.InteractiveShellApp.exec_lines = [{quick!r}]")
+    (tmp_path / "profile_default").mkdir()
+    config = tmp_path / "profile_default/ipython_config.py"
+    config.write_text(f"c = get_config()\nc.InteractiveShellApp.exec_lines = [{quick!r}]\n")
     second = start(tmp_path, tmp_path / "two.ipynb", "-p", "epochs", "40", IPYTHONDIR=str(tmp_path))
     output = second.communicate()[0]
     first.send_signal(signal.SIGTERM)
