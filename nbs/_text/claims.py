@@ -16,7 +16,7 @@ from collections import Counter
 from IPython.display import Markdown
 from papers_nb import runs
 from papers_nb.core.checks import ledger
-from papers_nb.core.results import table
+from papers_nb.core.tables import table
 
 # %%
 #| hide

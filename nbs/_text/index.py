@@ -24,7 +24,8 @@ from IPython.display import Markdown
 from papers_nb import runs
 from papers_nb.core.checks import ledger
 from papers_nb.core.plots import COLORS, theme
-from papers_nb.core.results import against_records, difference, frame, rows, student, table
+from papers_nb.core.results import against_records, difference, frame, rows, student
+from papers_nb.core.tables import table
 theme()
 
 # %%

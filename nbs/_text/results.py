@@ -15,7 +15,8 @@
 import csv
 from IPython.display import Markdown
 from papers_nb import parameters, runs
-from papers_nb.core.results import select, setting, summary, table, values
+from papers_nb.core.results import select, setting, summary, values
+from papers_nb.core.tables import table
 from papers_nb.core.stats import verdict
 from papers_nb.core.replay import differences, groups
 

@@ -294,7 +294,7 @@ def card_table(
     sums: dict[str, str],     # name → checksum; none for what comes from the user
 )->str: # Markdown
     "What is known of data sets, one a row."
-    from papers_nb.core.results import table
+    from papers_nb.core.tables import table
     def line(name, card):
         "One data set."
         known = sums.get(name, 'that of your files')
@@ -306,7 +306,7 @@ def file_table(
     sets: dict[str, DataSet], # name → set
 )->str: # Markdown
     "What lies in the cache, one file or kind of files a row."
-    from papers_nb.core.results import table
+    from papers_nb.core.tables import table
     lines = [(f'`{name}`', ', '.join(f'`{f}`' for f in files.split(', ')), what)
              for name, s in sets.items() for files, what in s.card.files.items()]
     return table(lines, ('name', 'files in the cache', 'content'))

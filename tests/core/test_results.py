@@ -8,7 +8,7 @@ import pages
 import pytest
 
 from papers_nb import cli, parameters, runs
-from papers_nb.core import results
+from papers_nb.core import results, tables
 from papers_nb.core.stats import interval
 from papers_nb.errors import UserError
 
@@ -154,11 +154,11 @@ def test_every_record_of_several_seeds_is_asked_for_by_a_grid(paper):
 
 
 def test_a_table_refuses_a_row_of_another_length_and_a_line_break():
-    assert results.table([[1, "b"]], ["x", "y"]) == "| x | y |\n|---|---|\n| 1 | b |"
+    assert tables.table([[1, "b"]], ["x", "y"]) == "| x | y |\n|---|---|\n| 1 | b |"
     with pytest.raises(UserError, match="a row of 2 cells"):
-        results.table([[1]], ["x", "y"])
+        tables.table([[1]], ["x", "y"])
     with pytest.raises(UserError, match="without line breaks"):
-        results.table([[1, "a\nb"]], ["x", "y"])
+        tables.table([[1, "a\nb"]], ["x", "y"])
 
 
 @pytest.mark.parametrize(
@@ -172,19 +172,19 @@ def test_a_table_refuses_a_row_of_another_length_and_a_line_break():
     ],
 )
 def test_a_bar_ends_no_cell(text, shown):
-    assert results.table([[text]], ["x"]).splitlines()[-1] == f"| {shown} |"
+    assert tables.table([[text]], ["x"]).splitlines()[-1] == f"| {shown} |"
 
 
 def test_a_padded_table_has_even_columns():
-    lines = results.table([["long", 1]], ["x", "seeds"], padded=True).splitlines()
+    lines = tables.table([["long", 1]], ["x", "seeds"], padded=True).splitlines()
     assert len(set(map(len, lines))) == 1
 
 
 def test_the_commands_above_a_table_make_its_runs_each_once():
     found = results.rows("adab2n/train", "digits-er")
-    text = results.table([[1]], ["x"], of=found.values())
+    text = tables.table([[1]], ["x"], of=found.values())
     assert text.startswith("```sh\npapers_nb grid adab2n/train --grid digits-er\n```\n\n| x |")
-    assert results.table([[1]], ["x"], of=[results.Setting({})]).startswith("| x |")
+    assert tables.table([[1]], ["x"], of=[results.Setting({})]).startswith("| x |")
 
 
 def test_a_difference_is_paired_over_common_seeds():

@@ -94,7 +94,7 @@ def test_what_recommenders_take_are_the_parameters_of_the_training():
 def outside(bound):
     """A value that is just beyond a bound."""
     word, _, limit = bound.partition(" ")
-    return {">=": lambda: float(limit) - 1, "<=": lambda: float(limit) + 1, "in": lambda: "nothing"}.get(
+    return {"≥": lambda: float(limit) - 1, "≤": lambda: float(limit) + 1, "in": lambda: "nothing"}.get(
         word, lambda: float(limit)
     )()
 

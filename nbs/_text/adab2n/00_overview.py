@@ -19,7 +19,8 @@ from IPython.display import Markdown
 from papers_nb import runs
 from papers_nb.core.checks import ledger
 from papers_nb.core.plots import COLORS, theme
-from papers_nb.core.results import difference, rows, student, table, values
+from papers_nb.core.results import difference, rows, student, values
+from papers_nb.core.tables import table
 from papers_nb.core.stats import interval
 theme()
 

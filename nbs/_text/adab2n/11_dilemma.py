@@ -29,7 +29,7 @@ from IPython.display import Markdown
 from papers_nb.adab2n.momentum import batch_weights, task_shares
 from papers_nb.core.checks import Check, claim, raises
 from papers_nb.core.plots import COLORS, slider, theme
-from papers_nb.core.results import table
+from papers_nb.core.tables import table
 theme()
 
 # %% [markdown]

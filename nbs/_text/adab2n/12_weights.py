@@ -28,7 +28,7 @@ from IPython.display import Markdown
 from scipy.integrate import quad
 from papers_nb.core.checks import Check, claim, raises
 from papers_nb.core.plots import COLORS, slider, theme
-from papers_nb.core.results import table
+from papers_nb.core.tables import table
 theme()
 
 # %% [markdown]

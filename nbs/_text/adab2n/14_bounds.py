@@ -28,7 +28,7 @@ from torch.nn.functional import batch_norm, mse_loss
 from papers_nb.adab2n.momentum import averaging_factor
 from papers_nb.core.checks import Check, claim, raises
 from papers_nb.core.plots import COLORS, slider, theme
-from papers_nb.core.results import table
+from papers_nb.core.tables import table
 theme()
 
 # %% [markdown]

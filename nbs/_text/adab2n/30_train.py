@@ -83,7 +83,7 @@ from papers_nb.adab2n.metrics import acc, bwt, forgetting, fwt
 from papers_nb.adab2n.nets import NETS, NORMS, norm_layer
 from papers_nb.core.images import SETS
 from papers_nb.core.plots import COLORS, theme
-from papers_nb.core.results import table
+from papers_nb.core.tables import table
 from papers_nb.core.train import environment, seed_all
 
 # %% [markdown]

@@ -26,7 +26,7 @@ from papers_nb.adab2n.layer import AdaB2N, batch_tasks, end_task
 from papers_nb.adab2n.nets import norm_layer, resnet18
 from papers_nb.core.bench import agree, machine, ratio, turns
 from papers_nb.core.plots import COLORS, theme
-from papers_nb.core.results import table
+from papers_nb.core.tables import table
 
 # %% [markdown]
 # ## How it is measured

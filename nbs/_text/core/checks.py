@@ -170,7 +170,7 @@ def faults(
 
 def _show(c):
     "Display a claim for people and, beside it, for programs."
-    from papers_nb.core.results import table
+    from papers_nb.core.tables import table
     routes = [(f'{i}. {k["kind"]}', _size(k['gap']), _size(k['tol']), k['why'])
               for i, k in enumerate(c['checks'], 1)]
     edits = [(f'`{m["old"]}` → `{m["new"]}`', _noticed(m)) for m in c['mutants']]

@@ -28,7 +28,7 @@ from papers_nb.errors import UserError, need
 # %%
 #| hide
 from IPython.display import Markdown
-from papers_nb.core.results import table
+from papers_nb.core.tables import table
 
 
 # %% [markdown]

@@ -15,13 +15,13 @@
 
 # %%
 #| export
-import re
 from functools import cache
 
 import numpy as np
 
 from papers_nb import parameters, runs
 from papers_nb.core.stats import Interval, interval, paired
+from papers_nb.core.tables import table
 from papers_nb.errors import UserError, need
 
 # %%
@@ -148,57 +148,12 @@ raises(rows, 'adab2n/train', 'digits-er', kappa=1.)
 # %%
 raises(setting, 'lirdrec/train', 'synthetic-items', items='ids')
 
-
 # %% [markdown]
-# ## One table
-#
-# Every table of this project is joined here, so that a row cannot miss a cell and a bar in a text cannot end one. Above a table of runs stands what makes them.
-
-# %%
-#| exports
-def commands(
-    settings, # of type Setting
-)->str: # a block of shell lines, or ''
-    "The commands that make the runs of some settings, each once. Source: ours."
-    lines = [*dict.fromkeys(s.command for s in settings if s.command)]
-    return '\n'.join(['```sh', *lines, '```\n\n']) if lines else ''
-
-def _cell(content):
-    "The text of a cell, in which a bar is no end; a bar in code stays, as in Markdown."
-    def kept(part):
-        "One piece of text, maths or code."
-        by = {'$': r'\\vert{}', '`': '|'}.get(part[:1], r'\\|')
-        return re.sub(r'(?<!\\)\|', by, part)
-    return ''.join(map(kept, re.split(r'(\$[^$]+\$|`[^`]+`)', str(content))))
-
-def table(
-    lines,               # rows, each of as many cells as the header
-    header,              # titles of the columns
-    of=(),               # settings, whose commands stand above the table
-    padded: bool = False, # columns of even width, for a terminal
-)->str: # Markdown
-    "A Markdown table, text to the left, numbers as given. Source: ours."
-    cells = [[_cell(c) for c in row] for row in (header, *lines)]
-    for row in cells:
-        if len(row) != len(cells[0]) or any('\n' in c for c in row):
-            raise UserError(f'a row of {len(cells[0])} cells without line breaks, '
-                            f'not {len(row)}: {row}')
-    widths = [max(map(len, column)) if padded else 1 for column in zip(*cells)]
-    rule = '|' + '|'.join('-'*max(w + 2, 3) for w in widths) + '|'
-    text = ['| ' + ' | '.join(c.ljust(w) for c, w in zip(row, widths)) + ' |'
-            for row in cells]
-    return commands(of) + '\n'.join([text[0], rule, *text[1:]])
-
+# [A table](tables.ipynb) names the commands that make its runs:
 
 # %%
 counted = [[norm, len(found)] for norm, found in replayed.items()]
 Markdown(table(counted, ['norm', 'seeds'], of=replayed.values()))
-
-# %%
-raises(table, [['adab2n']], ['norm', 'seeds'])
-
-# %%
-Markdown(table([['$|x|$ or |x|']], ['a length']))
 
 
 # %% [markdown]

@@ -26,7 +26,7 @@ from papers_nb.errors import UserError, need
 import statistics
 from IPython.display import Markdown
 from papers_nb.core.checks import raises
-from papers_nb.core.results import table
+from papers_nb.core.tables import table
 
 # %% [markdown]
 # A training has one number per seed. The question is never "which number is larger" but "where does the mean over seeds lie". Intervals here are over **seeds**, never over test images: the test images are the same for every seed, and their noise says nothing about training again.

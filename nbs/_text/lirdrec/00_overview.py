@@ -18,7 +18,8 @@ from IPython.display import Markdown
 from papers_nb import runs
 from papers_nb.core.checks import ledger
 from papers_nb.core.plots import COLORS, theme
-from papers_nb.core.results import comparison, difference, frame, rows, setting, student, table
+from papers_nb.core.results import comparison, difference, frame, rows, setting, student
+from papers_nb.core.tables import table
 theme()
 
 # %% [markdown]

@@ -30,7 +30,7 @@ from scipy.optimize import root
 from scipy.special import softmax
 from papers_nb.core.checks import Check, claim, raises
 from papers_nb.core.plots import COLORS, slider, theme
-from papers_nb.core.results import table
+from papers_nb.core.tables import table
 from papers_nb.lirdrec.lirdrec import Copying
 theme()
 

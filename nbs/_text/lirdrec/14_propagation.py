@@ -30,7 +30,7 @@ from torch.nn.functional import normalize
 from torch.utils.flop_counter import FlopCounterMode
 from papers_nb.core.checks import Check, claim, raises
 from papers_nb.core.plots import COLORS, slider, theme
-from papers_nb.core.results import table
+from papers_nb.core.tables import table
 from papers_nb.lirdrec.data import TRAIN, Interactions, synthetic
 from papers_nb.lirdrec.graph import Propagation, nearest
 from papers_nb.lirdrec.lirdrec import LIRDRecNet

@@ -63,7 +63,7 @@ import matplotlib.pyplot as plt
 from IPython.display import Markdown
 
 from papers_nb import runs
-from papers_nb.core.results import table
+from papers_nb.core.tables import table
 from papers_nb.core.checks import raises
 from papers_nb.core.files import write_atomically
 from papers_nb.core.plots import theme

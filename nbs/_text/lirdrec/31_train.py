@@ -77,7 +77,7 @@ from safetensors.torch import load_file
 
 from papers_nb import runs
 from papers_nb.core.plots import COLORS, theme
-from papers_nb.core.results import table
+from papers_nb.core.tables import table
 from papers_nb.core.train import environment, seed_all
 from papers_nb.lirdrec.baselines import EASE, Popularity
 from papers_nb.lirdrec.data import cold_items, load, strict_cold

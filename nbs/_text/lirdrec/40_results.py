@@ -18,7 +18,8 @@ import pandas as pd
 import seaborn as sns
 from IPython.display import Markdown
 from papers_nb.core.plots import COLORS, theme
-from papers_nb.core.results import comparison, difference, rows, setting, student, table, values
+from papers_nb.core.results import comparison, difference, rows, setting, student, values
+from papers_nb.core.tables import table
 from papers_nb.core.stats import interval
 theme()
 

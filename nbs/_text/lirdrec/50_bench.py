@@ -22,7 +22,7 @@ import torch
 from IPython.display import Markdown
 from papers_nb.core.bench import agree, machine, spread, turns
 from papers_nb.core.plots import COLORS, theme
-from papers_nb.core.results import table
+from papers_nb.core.tables import table
 from papers_nb.lirdrec.data import TRAIN, VALID, Interactions
 from papers_nb.lirdrec.graph import nearest
 from papers_nb.lirdrec.lirdrec import LIRDRecNet
