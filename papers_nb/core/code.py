@@ -193,7 +193,8 @@ def _module(file, name):
 
 # %% ../../nbs/core/code.ipynb #7a6c4fac
 SHOWN = ('runs', 'parameters', 'engine', 'grid', 'player', 'cli', 'errors', 'core.files', 'core.records',
-         'core.replay', 'core.plots', 'core.stats', 'core.results', 'core.checks', 'core.bench')
+         'core.replay', 'core.plots', 'core.stats', 'core.tables', 'core.results', 'core.checks',
+         'core.bench')
 
 class _Names:
     "Follows names to definitions, and notes those that are new."

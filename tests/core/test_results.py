@@ -245,13 +245,13 @@ JOINED = re.compile(f"{RULE}|{ROW}|{JOINT}")
 
 
 def joining(root):
-    """Lines of pages and modules that make a table by hand; `core/results` alone may."""
+    """Lines of pages and modules that make a table by hand; `core/tables` alone may."""
     texts = {page: "\n".join(cells_of(page)) for page in pages.sources(root)}
     texts |= {module: module.read_text(encoding="utf-8") for module in (root / "papers_nb").rglob("*.py")}
     return [
         f"{file.relative_to(root)}: {line.strip()}"
         for file, text in sorted(texts.items())
-        if file.parent.name != "core" or file.stem != "results"
+        if file.parent.name != "core" or file.stem != "tables"
         for line in text.splitlines()
         if JOINED.search(line)
     ]

@@ -340,7 +340,8 @@ def write(methods=METHODS, scale='SCALE = 3'):
 # %%
 #| export
 SHOWN = ('runs', 'parameters', 'engine', 'grid', 'player', 'cli', 'errors', 'core.files', 'core.records',
-         'core.replay', 'core.plots', 'core.stats', 'core.results', 'core.checks', 'core.bench')
+         'core.replay', 'core.plots', 'core.stats', 'core.tables', 'core.results', 'core.checks',
+         'core.bench')
 
 class _Names:
     "Follows names to definitions, and notes those that are new."
