@@ -120,13 +120,13 @@ class Local:
         self.processes, self.stopped = set(), threading.Event()
 
     def submit(self, command: list[str], log: Path) -> Future:
-        """Run a command; the future gives its exit code and the last line that it wrote."""
+        """Run a command; the future gives its exit code, the last line that it wrote, and seconds."""
         return self.pool.submit(self._run, command, log)
 
     def _run(self, command, log):
         if self.stopped.is_set():
-            return 128 + signal.SIGTERM, "not started"
-        gpu = self.free.pop()
+            return 128 + signal.SIGTERM, "not started", 0.0
+        gpu, began = self.free.pop(), time.monotonic()
         process = start(command, log, **({"CUDA_VISIBLE_DEVICES": gpu} if gpu else {}))
         self.processes.add(process)
         if self.stopped.is_set():
@@ -135,7 +135,7 @@ class Local:
             time.sleep(0.1)
         self.processes.discard(process)
         self.free.append(gpu)
-        return _end(process, log)
+        return *_end(process, log), time.monotonic() - began
 
     def stop(self, number: int) -> None:
         """Pass a signal on to every running process and start no more."""
@@ -175,14 +175,13 @@ def run(asked: list[Task], place: Local, fresh: bool = False) -> dict[str, int]:
                     why = f"not run  {task.name}: {task.after} is not done"
                     print(f"[{next(ended)}/{total}] {why}", flush=True)
                 else:
-                    future = place.submit(task.command(fresh), task.log)
-                    running[future] = task, time.monotonic()
+                    running[place.submit(task.command(fresh), task.log)] = task
             for future in wait(running, return_when=FIRST_COMPLETED).done if running else ():
-                task, began = running.pop(future)
-                codes[task.name], why = future.result()
+                task = running.pop(future)
+                codes[task.name], why, seconds = future.result()
                 what = "done" if not codes[task.name] else "stopped" if codes[task.name] in LOST else "failed"
                 told = f"{what}  {task.name}{f': {why}' if codes[task.name] else ''}"
-                print(f"[{next(ended)}/{total}] {told}  ({time.monotonic() - began:.0f} s)", flush=True)
+                print(f"[{next(ended)}/{total}] {told}  ({seconds:.0f} s)", flush=True)
     return codes | ({"": 128 + stopped[0]} if stopped else {})
 
 
