@@ -75,11 +75,11 @@ Markdown(
 #
 # ```sh
 # git clone https://github.com/OWNER/papers_nb && cd papers_nb
-# make demo    # six small trainings, each held against our record of the same seed
-# make test    # every page run again and compared, kills and resumes, the built wheel
+# make demo    # half a minute: six small trainings, each held against our record of its seed
+# make test    # ten minutes: every page run again and compared, kills, resumes, the wheel
 # ```
 #
-# Both make `.venv` and install what they need, as `constraints.txt` pins it. On Linux, PyPI's torch brings CUDA, several GB. For a CPU-only torch:
+# Both make `.venv` and install what they need first, as `constraints.txt` pins it; the times are for two cores. On Linux, PyPI's torch brings CUDA, several GB. For a CPU-only torch:
 #
 # ```sh
 # PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu make demo

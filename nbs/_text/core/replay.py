@@ -115,11 +115,6 @@ def groups(
     return Counter(map(status, records))
 
 
-# %%
-#| code-fold: true
-found = {p: groups(records(p, here=False)) for p in runs.papers()}
-Markdown(table([[p, s, n] for p, g in found.items() for s, n in g.items()], ['paper', 'status', 'records']))
-
 # %% [markdown]
 # ## Run one again
 #
