@@ -227,9 +227,9 @@ class Run:
     def _steps(self, start, total, state):
         every, saved = self.params.get("save_every", 60), time.monotonic()
         self._since, self._rows = saved, (self.folder / "metrics.jsonl").open("ab")
-        todo = self._train.bar(range(start, start if self._ended else total), self.notebook)
+        ahead = self._train.bar(range(start, start if self._ended else total), self.notebook)
         with on_signals((stop := []).append), self._rows:
-            for step in self._train.keyed(todo, self.seed):
+            for step in self._train.keyed(ahead, self.seed):
                 self.step = step
                 yield step
                 self._left = not (last := self._ended or step + 1 == total)

@@ -202,7 +202,7 @@ class _Names:
         self.root, self.parts = folder.name, defaultdict(set)
         self.file = cache(lambda module: _file(folder, module))
         self.source = cache(lambda module: _module(self.file(module), '.'.join([self.root, *module])))
-        self.todo, self.seen, self.strings, self.tables, self.whole = [], set(), set(), {}, set()
+        self.ahead, self.seen, self.strings, self.tables, self.whole = [], set(), set(), {}, set()
 
     def follow(self, source, name, rest, keyed, own=()):
         "Follow a dotted name to all that it is bound to; returns where it leads."
@@ -219,7 +219,7 @@ class _Names:
         "Note a definition as reached. A dict waits until its entries are asked for, unless it is all used."
         if definition in self.seen: return [name]
         if definition.entries: self.tables[definition] = source, name
-        else: self.todo.append((source, min(definition.binds), definition))
+        else: self.ahead.append((source, min(definition.binds), definition))
         if definition.entries and not keyed:
             self.strings |= definition.entries.keys()
             self.parts[name].add(_digest(list(definition.entries)))
@@ -247,7 +247,7 @@ class _Walk(_Names):
         "A digest of what a definition says and where its names lead."
         self.seen.add(definition)
         self.strings |= definition.strings
-        self.todo += [(source, 'at import', act) for act in source.acts]
+        self.ahead += [(source, 'at import', act) for act in source.acts]
         links = [('*', to) for to in self.follow(source, '*', [], False)]
         for (name, *rest), keyed in definition.uses:
             own = [(0, path) for local, path in definition.imports if local == name]
@@ -261,8 +261,8 @@ class _Walk(_Names):
 
     def run(self):
         "Until nothing new is reached."
-        while todo := self.todo or self.asked():
-            source, name, definition = todo.pop()
+        while ahead := self.ahead or self.asked():
+            source, name, definition = ahead.pop()
             if definition not in self.seen: self.parts[name].add(self.read(source, definition))
 
 # %% ../../nbs/core/code.ipynb #3660315a

@@ -126,6 +126,7 @@ def cifar(
     Raises `UserError` saying what to do by hand. Source: CIFAR's own format."""
     files = [cache()/f'{name}_{split}.npz' for split in parts]
     def make():
+        "Download the archive and store its arrays."
         archive = download(url, title, md5)
         found = members(archive)
         for file, names in zip(files, parts.values()):

@@ -122,7 +122,9 @@ def norm_backward(
     if w.shape != x.shape[:1]:
         raise UserError(f'w of shape {tuple(w.shape)}: '
                         f'one weight for each of the {len(x)} samples')
-    def column(a): return a.view(*a.shape, *[1]*(x.dim() - 2))
+    def column(a):
+        "A number each, beside the map of a channel."
+        return a.view(*a.shape, *[1]*(x.dim() - 2))
     s2 = v + eps
     given = g, x, weight, m, v, None, None, False, eps, [True]*3
     dx, H, G = torch.ops.aten.native_batch_norm_backward(*given)

@@ -108,7 +108,9 @@ def weighted_norm(
     Source: official code, `models/utils/adab2n.py`."""
     over = [d for d in range(x.dim()) if d != 1]
     ones = [1]*(x.dim() - 2)
-    def channels(t): return t.view([1, -1, *ones])
+    def channels(t):
+        "One number a channel, beside (N, C, …)."
+        return t.view([1, -1, *ones])
     w = w.view([-1, 1, *ones])*(w.numel()*len(weight)/x.numel())
     m = (w*x).sum(over)
     centred = x - channels(m)

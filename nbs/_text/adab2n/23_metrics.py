@@ -128,6 +128,7 @@ def accuracies(
     task, k = y//per_task, logits.shape[1]
     own = torch.arange(k, device=y.device)//per_task == task[:, None]
     def by_task(hits):
+        "Share of hits in each task, in percent."
         means = [100*hits[task == t].double().mean() for t in range(k//per_task)]
         return torch.stack(means)
     among_all = logits.argmax(1) == y

@@ -398,8 +398,8 @@ class Stepper:
         state: dict, # what a run in a folder would save; not used here
     )->Iterator[int]:
         "Yield 0 to `total`-1, keying the global generators before each."
-        todo = bar(range(total), 'train') if self.progress else range(total)
-        for step in keyed(todo, self.seed):
+        ahead = bar(range(total), 'train') if self.progress else range(total)
+        for step in keyed(ahead, self.seed):
             self.step = step
             yield step
             if self.ended: return

@@ -239,6 +239,7 @@ def synthetic(
     normal = rng.standard_normal
     shared, image, text, unseen = (normal((items, n)) for n in (8, 4, 4, 4))
     def show(own, size):
+        "What a modality shows of an item: its own traits and the shared ones, mixed."
         mixed = np.c_[shared, own] @ normal((12, size))/12**.5
         return np.tanh(mixed) + .6*normal((items, size))
     features = {'image': show(image, 128), 'text': show(text, 48)}
