@@ -15,7 +15,7 @@
 from collections import Counter
 from IPython.display import Markdown
 from papers_nb import runs
-from papers_nb.core.checks import ledger
+from papers_nb.core.checks import edited, ledger
 from papers_nb.core.tables import table
 
 # %%
@@ -61,6 +61,6 @@ Markdown(table(map(row, claims), ['statement', 'page', 'routes', 'widest gap', '
 def edit(c, m):
     "One edit of a formula, and who notices it."
     by = ', '.join(k['kind'] for k, hit in zip(c['checks'], m['caught']) if hit)
-    return [f'`{c["of"]}`', f'`{m["old"]}` → `{m["new"]}`', by]
+    return [f'`{c["of"]}`', edited(m), by]
 
 Markdown(table([edit(c, m) for c in claims for m in c['mutants']], ['function', 'edit', 'noticed by']))

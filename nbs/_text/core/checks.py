@@ -173,7 +173,7 @@ def _show(c):
     from papers_nb.core.tables import table
     routes = [(f'{i}. {k["kind"]}', _size(k['gap']), _size(k['tol']), k['why'])
               for i, k in enumerate(c['checks'], 1)]
-    edits = [(f'{_code(m["old"])} → {_code(m["new"])}', _noticed(m)) for m in c['mutants']]
+    edits = [(edited(m), _noticed(m)) for m in c['mutants']]
     parts = [f'**Claim.** {c["statement"]}',
              table(routes, ('route', 'gap', 'allowed', 'because')),
              'Edits of the formula, and the routes that notice:',
@@ -182,9 +182,11 @@ def _show(c):
         CLAIM: c, 'text/markdown': '\n\n'.join(parts),
         'text/plain': f'claim {c["id"]}'}, raw=True)
 
-def _code(text):
-    "A piece of source; an empty one in words, since an empty code span swallows what follows."
-    return f'`{text}`' if text else 'nothing'
+def edited(
+    m: dict, # a mutant of the ledger
+)->str: # Markdown
+    "An edit of a formula; nothing in words: an empty code span swallows what follows."
+    return ' → '.join(f'`{text}`' if text else 'nothing' for text in (m['old'], m['new']))
 
 def _size(x):
     "A gap to one digit."
