@@ -186,7 +186,8 @@ def edited(
     m: dict, # a mutant of the ledger
 )->str: # Markdown
     "An edit of a formula; nothing in words: an empty code span swallows what follows."
-    return ' → '.join(f'`{text}`' if text else 'nothing' for text in (m['old'], m['new']))
+    shown = (f'`{text}`' if text else 'nothing' for text in (m['old'], m['new']))
+    return ' → '.join(shown)
 
 def _size(x):
     "A gap to one digit."
