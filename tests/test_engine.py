@@ -6,7 +6,7 @@ import sys
 
 import pytest
 
-from papers_nb import cli
+from papers_nb import cli, runs
 
 TOOL = [sys.executable, "-m"]
 
@@ -179,6 +179,17 @@ def test_grid_lists_one_command_a_run(capsys):
         and all("papermill --engine papers" in line and "-p seed" in line for line in lines)
     )
     assert len({line.split("mkdir -p ")[1].split(" &&")[0] for line in lines}) == 6
+
+
+@pytest.mark.parametrize("notebook", [n for n, p in runs.notebooks().items() if p.name[0] == "3"])
+def test_every_training_runs_in_a_grid(capsys, notebook):
+    code, out, _ = call(capsys, "grid", notebook, "--grid", "seed=0..2", "--dry-run")
+    names = [line.split()[1] for line in out.splitlines()]
+    assert (
+        code == 0
+        and len(set(names)) == 3
+        and {n.split("/")[0] for n in names} == {notebook.replace("/", "-")}
+    )
 
 
 def test_grid_says_what_is_done(capsys):

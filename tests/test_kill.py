@@ -33,28 +33,12 @@ os.replace = stalling
 """
 
 
-def start(root, out, *flags, **env):
-    """papermill on the default training in `root`, not waited for."""
-    return subprocess.Popen(
-        [
-            sys.executable,
-            "-m",
-            "papermill",
-            "--engine",
-            "papers",
-            "--no-progress-bar",
-            "papers://adab2n/train.ipynb",
-            str(out),
-            "-p",
-            "save_every",
-            str(EVERY),
-            *flags,
-        ],
-        env={**os.environ, "PAPERS_NB_RUNS": str(root), **env},
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
-        text=True,
-    )
+def start(root, out, *flags, notebook="adab2n/train", **env):
+    """papermill on a training in `root`, not waited for."""
+    command = [sys.executable, "-m", "papermill", "--engine", "papers", "--no-progress-bar"]
+    command += [f"papers://{notebook}.ipynb", str(out), "-p", "save_every", str(EVERY), *flags]
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
+    return subprocess.Popen(command, env={**os.environ, "PAPERS_NB_RUNS": str(root), **env}, **pipes)
 
 
 def folder(root, **given):
@@ -86,7 +70,7 @@ def kernel(process):
 
 
 def end_state(run):
-    """Everything that must be equal bit for bit: state, weights, metrics and the record but for times."""
+    """Everything that must be equal bit for bit: metrics, files, the record but for times, the state."""
     record = json.loads((run / "record.json").read_text())
     cost = record.pop("cost")
     record.pop("ended")
@@ -94,7 +78,7 @@ def end_state(run):
     state = Checkpoint(run / "state").load()
     return (
         (run / "metrics.jsonl").read_bytes(),
-        (run / "net.safetensors").read_bytes(),
+        {name: (run / name).read_bytes() for name in record["artifacts"]},
         record,
         _flat(state["state"]),
         cost,
@@ -230,6 +214,32 @@ def test_a_run_that_a_live_one_holds_ends_with_code_75(tmp_path):
     first.send_signal(signal.SIGTERM)
     assert first.wait() == 128 + signal.SIGTERM
     assert second.returncode == 75 and "is held by process" in output and "Traceback" not in output, output
+
+
+OTHERS = [n for n, p in runs.notebooks().items() if p.name[0] == "3" and n != "adab2n/train"]
+
+
+@pytest.mark.parametrize("notebook", OTHERS)
+def test_a_training_of_any_paper_killed_halfway_ends_with_the_same_bits(tmp_path, notebook):
+    ends = []
+    for root, killed in ((tmp_path / "alone", False), (tmp_path / "killed", True)):
+
+        def halfway(root=root):
+            """True once the run has logged half of its steps."""
+            found = [runs.progress(f.parent) for f in root.glob("*/*/holder")]
+            return any(total and done >= total / 2 for done, total in found)
+
+        process = start(root, tmp_path / "out.ipynb", notebook=notebook)
+        if killed:
+            wait_for(halfway, process, "half of its steps")
+            kernel(process).kill()
+            assert process.wait() == 137, process.communicate()[0]
+            process = start(root, tmp_path / "out.ipynb", notebook=notebook)
+        assert process.wait() == 0, process.communicate()[0]
+        *state, cost = end_state(next(root.glob("*/*/record.json")).parent)
+        assert cost["resumes"] == killed
+        ends.append(state)
+    assert ends[0] == ends[1]
 
 
 def test_a_grid_whose_processes_are_killed_ends_complete(tmp_path):
