@@ -74,7 +74,7 @@ def differences(
 
 # %%
 #| code-fold: true
-sample = [r for r in rows('adab2n') if r['outcome'] == 'replayed'][:3]
+sample = [r for r in rows('adab2n') if 'digits-seed0-0' in r['record']][:3]
 shown = ('record', 'steps', 'instructions', 'outcome')
 Markdown(table([[r[k] for k in shown] for r in sample], shown))
 
