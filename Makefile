@@ -3,7 +3,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: demo lab test test-wheel test-pages test-rest docs bench replay page refresh sync
+.PHONY: demo lab test test-wheel test-pages test-runs test-rest docs bench replay page refresh sync
 
 # What running needs, and what editing and testing need beside it.
 .venv/bin/python:
@@ -24,22 +24,26 @@ demo: .venv/run
 lab: .venv/ready
 	$(BIN)/jupyter lab --ServerApp.root_dir=. --LabApp.default_url=/lab/tree/nbs
 
-# The three parts run two at a time, since each waits a good deal: for pip, for kernels, for subprocesses.
+# The four parts run two at a time, since each waits a good deal: for pip, for kernels, for subprocesses.
 WHEEL := tests/test_package.py
 PAGES := tests/test_pages.py tests/core
+RUNS := tests/test_kill.py tests/test_chains.py tests/test_engine.py
 
 test: .venv/ready
-	$(MAKE) -k -j2 $(if $(filter output-sync,$(.FEATURES)),-Otarget) test-wheel test-pages test-rest
+	$(MAKE) -k -j2 $(if $(filter output-sync,$(.FEATURES)),-Otarget) test-wheel test-runs test-pages test-rest
 
-test-wheel test-pages test-rest: PYTEST = $(BIN)/python -m pytest -rs --durations=10
+test-wheel test-pages test-runs test-rest: PYTEST = $(BIN)/python -m pytest -rs --durations=10
 test-wheel: .venv/ready
 	$(PYTEST) $(WHEEL)
 
 test-pages: .venv/ready
 	$(PYTEST) $(PAGES)
 
+test-runs: .venv/ready
+	$(PYTEST) $(RUNS)
+
 test-rest: .venv/ready
-	$(PYTEST) $(addprefix --ignore=,$(WHEEL) $(PAGES))
+	$(PYTEST) $(addprefix --ignore=,$(WHEEL) $(PAGES) $(RUNS))
 
 docs: .venv/ready
 	$(BIN)/python tests/site/check.py
