@@ -214,7 +214,7 @@ def run_first(asked: dict) -> None:
     Raises `UserError` if it fails, `KeyboardInterrupt` if a signal stops it: then it has saved.
     """
     task, came = _chain(asked, tuple(asked["parameters"].items()), Known())[-1], []
-    if task.status() == "other code":
+    if task.status() == "other code" and not asked["parameters"].get("fresh"):
         raise UserError(f"{task.name}, which this run follows, is by other code; add fresh=true to init")
     with _shown(task) as show:
         while task.status() != "done":

@@ -581,3 +581,19 @@ def test_ten_thousand_runs_are_planned_without_parsing_anything_twice(toy, monke
     parameters._parsed.cache_clear()
     assert len(grid.tasks("toy/run", "seed=0..999", {})) == 1000
     assert len(parsed) <= 2
+
+
+@pytest.mark.parametrize("fresh", [False, True])
+def test_what_a_run_follows_by_other_code_is_refused_unless_init_says_fresh(toy, monkeypatch, fresh):
+    from papers_nb import grid
+
+    said = ["other code", "done"]
+    monkeypatch.setattr(grid.Task, "status", lambda self: said.pop(0))
+    asked = runs.ask("toy/run", runs.check("toy/run", {}))
+    asked["parameters"] = asked["parameters"] | {"fresh": fresh}
+    if fresh:
+        grid.run_first(asked)
+    else:
+        with pytest.raises(UserError, match="is by other code; add fresh=true to init"):
+            grid.run_first(asked)
+    assert said == ([] if fresh else ["done"])
