@@ -65,7 +65,8 @@ def _tell(args, tasks, codes):
     from papers_nb.core.results import against_records, summary
 
     done = [t for t in tasks if codes.get(t.name) == 0]
-    records = [runs.read_record(t.folder / "record.json") for t in done]
+    asked = [t for t in done if t.asked["notebook"] == args.notebook]  # not what these follow
+    records = [runs.read_record(t.folder / "record.json") for t in asked]
     print(f"\n{against_records(records) or summary(records)}" if records else "\nno run is done")
     print(f"\nexecuted notebooks, logs and records lie in the folders of {tasks[0].folder.parent}")
     if args.html and done and (source := done[0].folder / "run.ipynb").exists():
@@ -105,18 +106,22 @@ def do_results(args):
 
 def do_claims(args):
     """The ledger of claims; with --run its pages are executed and compared."""
-    from papers_nb.core.checks import ledger, rerun
+    from papers_nb.core.checks import ledger, rerun, tally
 
     wanted = f"{_paper(args.paper)}/" if args.paper else ""
     pages = {n: p for n, p in runs.notebooks().items() if n.startswith(wanted)}
-    found, problems = ledger(pages), rerun(pages) if args.run else []
+    found, (problems, fresh) = ledger(pages), rerun(pages, args.hunt) if args.run else ([], [])
     if args.json:
         print(json.dumps(found, indent=1, ensure_ascii=False))
     for c in found if not args.json else ():
-        counts = f"{len(c['checks'])} checks, {len(c['mutants'])} mutants"
+        t, by = tally([c]), ", ".join(c["runs"]) or "theory"
+        counts = f"{t['checks']} checks, {t['points']} points, {t['edits']} edits, {by}"
         print(f"{c['id']}  ({c['page']}, {counts}): {c['statement']}")
     if not found and not args.json:
         print("no claims are stored in the packaged notebooks")
+    for made, h in ((c, h) for c in fresh if args.hunt for h in c["hunts"]):
+        counts = f"{h['points']} points, size {h['size']}, widest gap {h['closest']:.2g} of what is allowed"
+        print(f"hunted {made['id']}: {counts}, at {h['at']}")
     for problem in problems:
         print(problem, file=sys.stderr)
     return int(bool(problems))
@@ -170,6 +175,7 @@ def parser() -> argparse.ArgumentParser:
     c.add_argument("paper", nargs="?")
     c.add_argument("--json", action="store_true")
     c.add_argument("--run", action="store_true", help="execute the pages; exit code 1 if a claim fails")
+    c.add_argument("--hunt", type=float, default=0.0, help="with --run: seconds more for each hunt")
     command("fetch", do_fetch).add_argument("dataset")
     command("reproduce", do_reproduce).add_argument("record", help="its name, or a part that no other has")
     return top

@@ -35,7 +35,7 @@ def fit(run, net):
         time.sleep(wait)
         run.log(loss=float(net.weight.sum()))
 fit(run, net)
-run.finish({{'sum': (float(net.weight.sum()), '1')}}, 'nothing was selected', weights={{'net': net}})
+run.finish({{'sum of {name}': (float(net.weight.sum()), '1')}}, 'nothing', weights={{'net': net}})
 """
 LOAD = """from safetensors.torch import load_file
 net.load_state_dict(load_file(run.upstream.folder/'net.safetensors'))
@@ -141,7 +141,7 @@ def test_another_upstream_is_another_run(alone, house):
     process = start(house, root, "second", "-p", "init", "toy/first?steps=3")
     assert process.wait() == 0, process.communicate()[0]
     others = [json.loads(f.read_text()) for f in root.glob("toy-second/*/record.json")]
-    assert len(others) == 2 and len({r["metrics"]["sum"]["value"] for r in others}) == 2
+    assert len(others) == 2 and len({r["metrics"]["sum of second"]["value"] for r in others}) == 2
 
 
 def wait_for(condition, process):
@@ -217,6 +217,7 @@ def test_a_grid_puts_what_is_missing_in_front_each_once(house, tmp_path):
     assert len(list(tmp_path.glob("toy-first/*/record.json"))) == 1, "only what the last run follows"
     done = grid(house, tmp_path, *args)
     assert done.returncode == 0 and "6 runs: 2 done, 4 to run" in done.stdout, done.stdout + done.stderr
+    assert "sum of second" in done.stdout and "sum of first" not in done.stdout
     assert len(list(tmp_path.glob("*/*/record.json"))) == 6
 
 

@@ -57,8 +57,8 @@ def test_whatever_is_not_made_from_its_notebook_is_noticed(house):
     pages.call("nbdev-export", root=house)
     pages.twins([ghost], house)
     ghost.unlink()
-    edit(house / "papers_nb/core/stats.py", "i.low > margin", "i.low >= margin")
-    edit(house / "nbs/_text/core/stats.py", "i.low > margin", "i.low >= margin")
+    edit(house / "papers_nb/core/stats.py", "low > margin", "low >= margin")
+    edit(house / "nbs/_text/core/stats.py", "low > margin", "low >= margin")
     (house / "nbs/_text/core/plots.py").unlink()
     edit(house / "README.md", "pip install", "pip uninstall")
     edit(house / "nbs/sidebar.yml", "          - core/plots.ipynb\n", "")
@@ -168,11 +168,11 @@ def test_numbers_are_compared_one_by_one(old, new, tol, same):
 
 
 def test_one_command_makes_page_module_and_twin_agree_and_names_what_is_stale(house, capsys):
-    edit(house / "nbs/core/stats.ipynb", "return 'higher'", "return 'above'")
+    edit(house / "nbs/core/stats.ipynb", "'higher', 'lower', 'matches'", "'above', 'lower', 'matches'")
     edit(house / "README.md", "pip install", "pip uninstall")
     assert pages.page("core/stats", house) is False
     for file in ("papers_nb/core/stats.py", "nbs/_text/core/stats.py"):
-        assert "return 'above'" in (house / file).read_text()
+        assert "'above', 'lower', 'matches'" in (house / file).read_text()
     says = capsys.readouterr().out.splitlines()
     assert says[0] == "core/stats: page, module and twin agree"
     named = says[1].removeprefix("made stale: ").split()

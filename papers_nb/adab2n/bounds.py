@@ -78,7 +78,7 @@ def damped_norm(
 
     Raises `UserError` unless the weights sum to one. Source: ours."""
     total = w.sum().item()
-    if abs(total - 1) > 1e-5:
+    if not abs(total - 1) <= 1e-5:
         raise UserError(f'w sums to {total:.3g}: weights must sum to 1')
     m = (w*x).sum()
     s = ((w*(x - m)**2).sum() + eps)**.5
@@ -106,6 +106,6 @@ def risk_bound(
     """How far the mean loss over all tasks can be from its value in training.
 
     Raises `UserError` for a negative constant. Source: ours."""
-    if lipschitz < 0:
+    if not lipschitz >= 0:
         raise UserError(f'lipschitz={lipschitz}: at least 0')
     return lipschitz*gaps.sqrt().mean()

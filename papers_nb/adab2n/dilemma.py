@@ -31,10 +31,10 @@ def staleness(
     "How many steps an average lags behind a steady drift. Source: ours."
     if kappa == 0:
         return (steps - 1)/2
-    if kappa < 1e-4:
-        raise UserError(f'kappa={kappa}: 0 or at least 1e-4; '
-                        'below, the closed form loses its digits')
     a = (1 - momentum)**kappa
+    if not 1 - a >= 1e-5:
+        raise UserError(f'kappa={kappa}, momentum={momentum}: so near a plain average '
+                        'the closed form loses its digits; kappa 0 or larger')
     series = a - steps*a**steps + (steps - 1)*a**(steps + 1)
     return averaging_factor(steps, kappa, momentum)*series/(1 - a)**2
 
@@ -65,6 +65,9 @@ def tracking_error(
     """Stationary error of an average with constant gain that follows a random walk.
 
     Source: ours."""
+    if not (0 < gain <= 1 and ratio >= 0):
+        raise UserError(f'gain={gain}, ratio={ratio}: above 0 and at most 1, '
+                        'and at least 0')
     return (gain**2 + (1 - gain)**2*ratio)/(gain*(2 - gain))
 
 def best_gain(
@@ -73,9 +76,11 @@ def best_gain(
     """The constant gain with the least tracking error: the steady Kalman gain.
 
     Source: Kalman 1960 for the filter; closed form ours."""
-    if ratio < 0:
+    if not ratio >= 0:
         raise UserError(f'ratio={ratio}: a variance over a variance, at least 0')
-    return ((ratio**2 + 4*ratio)**.5 - ratio)/2
+    if ratio == 0:
+        return 0.
+    return 2/(1 + (1 + 4/ratio)**.5)
 
 # %% ../../nbs/adab2n/11_dilemma.ipynb #f545ad8c
 def current_to_old(

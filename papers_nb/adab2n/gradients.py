@@ -37,7 +37,7 @@ def norm_backward(
         "A number each, beside the map of a channel."
         return a.view(*a.shape, *[1]*(x.dim() - 2))
     s2 = v + eps
-    given = g, x, weight, m, v, None, None, False, eps, [True]*3
+    given = g, x, weight, m, v, m, s2.rsqrt(), False, eps, [True]*3
     dx, H, G = torch.ops.aten.native_batch_norm_backward(*given)
     L_v = g_v - weight*H/(2*s2)
     L_m = g_m - weight*G/s2.sqrt() - 2*(1 - w.sum())*m*L_v

@@ -15,8 +15,8 @@ from ..errors import UserError
 
 # %% ../../nbs/adab2n/12_weights.ipynb #b663cafb
 def task_weights(
-    counts: Tensor,            # N, samples of each task seen in the batch, (t,)
-    log_concentration: Tensor, # ψ, (t,)
+    counts: Tensor,            # N, samples of each task in the batch, not all 0, (t,)
+    log_concentration: Tensor, # ψ, -∞ or of finite exponential, (t,)
     absent_tasks: str='renormalize', # 'official': they keep weight that nobody carries
     uniform_mix: float=0.,     # c, 0: posterior mean, 1: equal weights of present tasks
 )->Tensor: # π, (t,)
@@ -41,7 +41,7 @@ def expected_stats(
     variances: Tensor, # σ², (t,)
 )->tuple[Tensor, Tensor]: # mean of the weighted mean and of the weighted variance
     "What weighted batch statistics are on average, one number a sample. Source: ours."
-    if (counts < 1).any():
+    if not (counts >= 1).all():
         raise UserError(f'counts={counts.tolist()}: at least one sample of each task; '
                         'leave absent tasks out')
     mean = (weights*means).sum()

@@ -14,7 +14,7 @@ from functools import cache
 import numpy as np
 
 from .. import parameters, runs
-from .stats import Interval, interval, paired
+from .stats import LASTING, Interval, interval, lasting, paired
 from .tables import table
 from ..errors import UserError, need
 
@@ -143,16 +143,16 @@ def comparison(
     padded: bool = False, # for a terminal
 )->str: # a Markdown table
     """Settings in lines: seeds, mean and interval of every metric, paired difference of
-    the first and what it says. Source: ours."""
+    the first, what it says and whether that would last. Source: ours."""
     units = {m: next(iter(named[base].values()))['metrics'][m]['unit'] for m in metrics}
     lines = []
     for name, rows in named.items():
         i = difference(rows, named[base], metrics[0])
-        told = ['', ''] if name == base else [i.signed(), i.tells('more', 'less')]
+        told = [i.signed(), i.tells('more', 'less'), *lasting(i)]
         shown = [interval(values(rows, m)) for m in metrics]
-        lines.append([name, len(rows), *shown, *told])
+        lines.append([name, len(rows), *shown, *(['']*4 if name == base else told)])
     head = ['', 'seeds', *(f'{m} [{u}]' for m, u in units.items()),
-            f'{metrics[0]} against {base}', 'says']
+            f'{metrics[0]} against {base}', 'says', *LASTING]
     made = [s for s in named.values() if isinstance(s, Setting)]
     return table(lines, head, made, padded)
 

@@ -14,6 +14,7 @@ from torch.nn.functional import cosine_similarity
 
 from ..errors import UserError
 from .data import TRAIN, Interactions
+from .displacement import displacement_law
 from .graph import GraphNet, ItemGraph, bpr, csr, free_rows, tensors
 from .metrics import places
 
@@ -131,12 +132,10 @@ class SumRows(GraphNet):
     def seen(self)->dict[str, list[float]]: # ratio of displacements, error of the law
         """How far mapped features have moved, relative to rows; by how much ΔW = XᵀΔE
         is missed, relative to ΔW."""
-        x, least = self.x.double(), 1e-300
-        rows = self.items.detach().double() - self.items_first.double()
-        weights = self.map.detach().double() - self.map_first.double()
-        ratio = (x @ weights).norm()/rows.norm().clamp(min=least)
-        missed = (weights - x.T @ rows).norm()/weights.norm().clamp(min=least)
-        return {'moved': [ratio.item(), missed.item()]}
+        states = self.items_first, self.items, self.map_first, self.map, self.x
+        E0, E, W0, W, x = (t.detach().double() for t in states)
+        ratio = (x @ (W - W0)).norm()/(E - E0).norm().clamp(min=1e-300)
+        return {'moved': [ratio.item(), displacement_law(E0, E, W0, W, x)]}
 
 # %% ../../nbs/lirdrec/24_baselines.ipynb #b43fa6f1
 class FREEDOM(FreeRows):

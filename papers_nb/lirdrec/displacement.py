@@ -35,12 +35,20 @@ def displacement_law(
     lr_ratio: float=1., # learning rate of W over that of E
 )->float: # 0 where the law holds
     """Length of what the law does not explain of the map's movement, relative to that
-    movement; raises `UserError` for shapes that do not fit. Source: ours."""
+    movement, infinite for a map that stays where the law says it moves; raises
+    `UserError` for shapes that do not fit.
+
+    Source: ours."""
     if X.shape != (len(E), len(W)):
         raise UserError(f'X of shape {tuple(X.shape)}: ({len(E)}, {len(W)}) is '
                         'expected, items by features')
+    for name, a, like in ('E0', E0, E), ('W0', W0, W), ('W', W[:1], E[:1]):
+        if a.shape != like.shape:
+            raise UserError(f'{name} of shape {tuple(a.shape)}: {tuple(like.shape)} is '
+                            'expected')
     moved = W - W0
-    return ((moved - lr_ratio*X.T @ (E - E0)).norm()/moved.norm()).item()
+    missed = moved - lr_ratio*X.T @ (E - E0)
+    return (missed.norm()/moved.norm()).item() if missed.any() else 0.
 
 # %% ../../nbs/lirdrec/10_displacement.ipynb #bead0a38
 def feature_share(
@@ -61,5 +69,8 @@ def decrease_share(
     """Part of a small step's decrease of the loss that the feature map makes.
 
     Source: ours."""
+    if not G.any():
+        raise UserError('G is zero: no small step lowers the loss')
+    G = G/G.abs().max()
     features = (X.T @ G).square().sum()
     return (features/(features + G.square().sum())).item()

@@ -25,10 +25,9 @@ def gain(
     if layers < 0:
         raise UserError(f'layers={layers}: at least 0')
     x = np.asarray(eigenvalue, dtype=float)
-    if (np.abs(x) > 1 + 1e-6).any():
+    if not (np.abs(x) <= 1 + 1e-6).all():
         raise UserError(f'eigenvalue={eigenvalue}: from -1 to 1')
-    with np.errstate(invalid='ignore', divide='ignore'):
-        return np.where(x == 1., layers + 1., (1 - x**(layers + 1))/(1 - x))
+    return np.polyval(np.ones(layers + 1), x)
 
 # %% ../../nbs/lirdrec/14_propagation.ipynb #8cb2f8cb
 def heard(
@@ -47,6 +46,8 @@ def through_length(
 )->Tensor: # gradient by p, (..., d)
     "Gradient through the scaling of rows to length one. Source: ours."
     length = p.norm(dim=-1, keepdim=True)
+    if not length.all():
+        raise UserError('p has a row of zeros, which has no direction')
     unit = p/length
     return (g - (g*unit).sum(-1, keepdim=True)*unit)/length
 
@@ -58,7 +59,7 @@ def first_turn(
     """How far Adam's first step turns a Xavier-normal row, for steps that are small.
 
     Source: ours."""
-    if users < 1 or dim < 1 or lr <= 0:
+    if not (users >= 1 and dim >= 1 and lr > 0):
         raise UserError(
             f'users={users}, dim={dim}, lr={lr}: at least 1, at least 1, above 0')
     return lr*((users + dim)/2)**.5
@@ -69,7 +70,7 @@ def step_cost(
     items: int,       # n_i
     sizes: tuple[int, ...], # numbers of features of each modality
     pairs: int,       # of the training part
-    dim: int=64,      # d
+    dim: int=64,      # d, at least 4
     hidden: int=256,  # w
     layers: int=2,    # L
     neighbours: int=10, # k
@@ -77,7 +78,11 @@ def step_cost(
     """Floating-point operations of the products in a forward of LIRDRec: encoders,
     graph of pairs, graph of alike items (at most), networks that weigh.
 
+    Raises `UserError` below a `dim` of 4, where the networks would have no width.
+
     Source: ours, for the official code, `src/models/lirdrec.py`."""
+    if not dim >= 4:
+        raise UserError(f'dim={dim}: at least 4, the networks are a quarter as wide')
     branches = [*sizes, sum(sizes)]
     width = len(branches)*dim
     encoders = 2*items*hidden*sum(d + dim for d in branches)

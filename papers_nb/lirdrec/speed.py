@@ -21,7 +21,7 @@ def filled(
 ): # parts of the target that identities and features have reached, each like `square`
     """How far identities and features have come on a squared loss, direction by
     direction. Source: ours."""
-    if time < 0:
+    if not time >= 0:
         raise UserError(f'time={time}: at least 0')
     square = np.asarray(square, dtype=float)
     both = 1 - np.exp(-(1 + square)*time)

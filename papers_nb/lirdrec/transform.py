@@ -1,4 +1,4 @@
-"""For plain descent it changes nothing at all; for Adam it changes the axes; and in two dimensions it mixes up the items.
+"""For plain descent it is another start and nothing else; for Adam it changes the axes; and in two dimensions it mixes up the items.
 
 Docs: https://OWNER.github.io/papers_nb/lirdrec/transform.html.md"""
 
@@ -31,7 +31,7 @@ def dct_matrix(
 TRANSFORMS = ('1d', '2d', 'none', 'random')
 
 def transform(
-    x: Tensor,      # features, (n, D)
+    x: Tensor,      # features, no side empty, (n, D)
     kind: str='1d', # one of TRANSFORMS: along rows, over items too, none, a random turn
 )->Tensor: # like x
     """Turn the features before the shared branch.
@@ -75,7 +75,7 @@ def equivalent_layer(
 
 # %% ../../nbs/lirdrec/12_transform.ipynb #0bc9de47
 def numbering_effect(
-    x: Tensor,      # features, (n, D)
+    x: Tensor,      # features, not all zero, (n, D)
     order: Tensor,  # a permutation of the items, (n,)
     kind: str='1d', # as in `transform`
 )->float: # 0: an item's row does not depend on its number

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import torch
 from torch import nn
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from papers_nb.adab2n import AdaB2N, batch_tasks, convert_adab2n, end_task
 from papers_nb.adab2n.weights import task_weights
@@ -14,6 +15,7 @@ from papers_nb.core.train import generator
 from papers_nb.errors import UserError
 
 F64 = torch.float64
+DEVICES = ["cpu", *["cuda"] * torch.cuda.is_available()]
 
 
 def wave(n, c, h, w, phase):
@@ -160,17 +162,16 @@ def test_wrong_task_ids_are_refused(ids, words):
                 layer(torch.randn(4, 2))
 
 
+@pytest.mark.parametrize("device", DEVICES)
 @pytest.mark.parametrize("shape", [(6, 3), (6, 3, 5), (6, 3, 4, 4), (6, 3, 2, 3, 2)])
 @pytest.mark.parametrize("regulariser", ["official", "scale-free"])
 @pytest.mark.parametrize("rule", ["renormalize", "official"])
-def test_fused_and_reference_agree(shape, regulariser, rule):
+def test_fused_and_reference_agree(shape, regulariser, rule, device):
     torch.manual_seed(0)
-    x, found = torch.randn(shape, dtype=F64), []
+    x, found, ids = torch.randn(shape, dtype=F64).to(device), [], torch.tensor([2, 2, 0, 2, 0, 2])
+    options = {"regulariser": regulariser, "absent_tasks": rule, "kappa": 0.4}
     for fused in (True, False):
-        layer, ids = (
-            AdaB2N(3, tasks=3, regulariser=regulariser, absent_tasks=rule, kappa=0.4, fused=fused, dtype=F64),
-            torch.tensor([2, 2, 0, 2, 0, 2]),
-        )
+        layer = AdaB2N(3, tasks=3, fused=fused, dtype=F64, device=device, **options)
         end_task(layer), end_task(layer)
         with batch_tasks(layer, ids) as gaps:
             y = layer(x.requires_grad_())
@@ -185,6 +186,26 @@ def test_fused_and_reference_agree(shape, regulariser, rule):
             ]
         )
     assert all(torch.allclose(a, b, rtol=1e-12, atol=1e-12) for a, b in zip(*found, strict=True))
+
+
+def test_the_backward_kernel_gets_all_statistics_as_cuda_asks():
+    """The CPU's kernel does without the saved statistics of an eval mode; that of CUDA stops."""
+    given = []
+
+    class Watch(TorchDispatchMode):
+        """Notes what the kernel is given."""
+
+        def __torch_dispatch__(self, op, types, args=(), kwargs=None):
+            """Pass on every call."""
+            if "native_batch_norm_backward" in str(op):
+                given.append(args)
+            return op(*args, **(kwargs or {}))
+
+    layer, x = AdaB2N(3, tasks=1), torch.randn(4, 3, 2, 2)
+    with Watch():
+        layer(x.requires_grad_()).square().sum().backward()
+    ((_, _, _, mean, var, saved_mean, inverse, *_),) = given
+    assert torch.equal(saved_mean, mean) and torch.equal(inverse, (var + layer.eps).rsqrt())
 
 
 def test_the_fused_layer_refuses_a_second_derivative():

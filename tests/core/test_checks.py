@@ -1,5 +1,6 @@
 """The ledger of claims, and what happens to a claim that is blunt or no longer true."""
 
+import importlib
 import json
 import os
 import re
@@ -8,9 +9,12 @@ import sys
 
 import pages
 import pytest
+from hypothesis import strategies as st
 
 from papers_nb import runs
-from papers_nb.core.checks import KINDS, Check, claim, differences, faults, ledger, mutant
+from papers_nb.core.checks import KINDS, Check, claim, differences, faults, ledger, tally
+from papers_nb.core.hunt import Hunt, reals
+from papers_nb.core.mutants import mutant
 from papers_nb.errors import UserError
 
 CLAIMS = ledger(runs.notebooks())
@@ -26,6 +30,30 @@ def test_every_claim_has_routes_of_different_kind_and_every_edit_is_caught_by_fa
     assert caught == [m["caught"] for m in c["mutants"]] and faults(c) == []
 
 
+@pytest.mark.parametrize("c", CLAIMS, ids=[c["id"] for c in CLAIMS])
+def test_every_claim_is_hunted_and_notices_every_edit_by_rule(c):
+    assert c["hunts"] and all(h["points"] and h["closest"] <= 1 and h["why"] for h in c["hunts"])
+    assert all(c["refuses"]) and not c["made"]["survived"] and not c["made"]["noticed"]
+    assert c["made"]["killed"] > 0 and all(why for _, why in c["made"]["equivalent"])
+
+
+def test_every_public_function_of_a_derivation_is_claimed_and_says_whether_a_training_runs_it():
+    claimed = {(c["page"], c["of"]): c["runs"] for c in CLAIMS}
+    for name in (n for n, p in runs.notebooks().items() if re.match(r"1\d_", p.name)):
+        module = importlib.import_module(f"papers_nb.{name.replace('/', '.')}")
+        functions = [f for f in module.__all__ if callable(getattr(module, f))]
+        assert functions and all((name, f) in claimed for f in functions), name
+    assert claimed["lirdrec/copying", "next_weight"] == ["lirdrec/train"]
+    assert claimed["adab2n/momentum", "averaging_factor"] == ["adab2n/train"]
+    assert claimed["adab2n/dilemma", "tracking_error"] == []
+
+
+def test_a_tally_adds_up():
+    t = tally(CLAIMS)
+    assert t["claims"] == len(CLAIMS) and t["survived"] == 0 and 0 < t["closest"] <= 1
+    assert t["edits"] == t["by_number"] + t["by_error"] + t["equivalent"] > 1000
+
+
 def test_claim_names_are_unique():
     assert len({c["id"] for c in CLAIMS}) == len(CLAIMS) > 10
 
@@ -34,6 +62,9 @@ def double(x):
     return x + x
 
 
+HUNTS = [
+    Hunt(lambda size: st.fixed_dictionaries({"x": reals(-size, size)}), lambda x: 2 * x, "algebra", 1e-12, "")
+]
 GOOD = [
     Check("limit", lambda f: f(0.0), lambda: 0.0, 1e-12, "exact"),
     Check("brute force", lambda f: f(3.0), lambda: 6.0, 1e-12, "exact"),
@@ -59,7 +90,7 @@ GOOD = [
 )
 def test_a_blunt_claim_fails(checks, edits, words):
     with pytest.raises(AssertionError, match=re.escape(words)):
-        claim("test.double", "Twice.", double, "ours", checks, edits)
+        claim("test.double", "Twice.", double, "ours", checks, edits, HUNTS)
 
 
 @pytest.mark.parametrize(
@@ -88,7 +119,7 @@ def test_a_blunt_claim_fails(checks, edits, words):
 )
 def test_a_check_that_proves_nothing_is_refused(checks, words):
     with pytest.raises(UserError, match=words):
-        claim("test.double", "Twice.", double, "ours", checks, [("x + x", "x - x")])
+        claim("test.double", "Twice.", double, "ours", checks, [("x + x", "x - x")], HUNTS)
 
 
 def test_an_edit_must_name_one_place():
@@ -98,7 +129,7 @@ def test_an_edit_must_name_one_place():
 
 @pytest.mark.parametrize("value", ["nan", "inf", "-inf"])
 def test_an_edit_whose_value_is_not_finite_is_caught(value):
-    claim("test.double", "Twice.", double, "ours", GOOD, [("x + x", f"x + x + float('{value}')")])
+    claim("test.double", "Twice.", double, "ours", GOOD, [("x + x", f"x + x + float('{value}')")], HUNTS)
 
 
 @pytest.mark.parametrize("value", ["nan", "inf", "-inf"])
@@ -106,7 +137,7 @@ def test_a_route_on_which_the_formula_is_not_finite_is_a_fault(value):
     check = Check("limit", lambda f: f(float(value)), lambda: 0.0, 1.0, "")
     assert check.gap(double) == float("inf")
     with pytest.raises(AssertionError, match="limit has gap inf, allowed"):
-        claim("test.double", "Twice.", double, "ours", [check, GOOD[1]], [("x + x", "x - x")])
+        claim("test.double", "Twice.", double, "ours", [check, GOOD[1]], [("x + x", "x - x")], HUNTS)
 
 
 def test_a_claim_that_changed_or_went_is_noticed():

@@ -12,8 +12,8 @@ from textwrap import dedent
 import pages
 import pytest
 
-from papers_nb import runs
-from papers_nb.core.code import SHOWN, code_hash, kernel_cells, page_cells, reached
+from papers_nb import parameters, runs
+from papers_nb.core.code import SHOWN, code_hash, kernel_cells, page_cells, reached, reaches
 from papers_nb.errors import UserError
 
 PARAMS = {"host": "er", "sizes": ["small"], "layers": 2, "fast": True, "seed": 0}
@@ -892,3 +892,18 @@ def test_the_module_imports_no_torch():
         [sys.executable, "-c", script], capture_output=True, text=True, check=True, cwd=Path(pages.ROOT)
     )
     assert done.stdout.split() == ["False", "False"]
+
+
+def test_what_a_training_reaches_of_a_module_is_told_by_module_and_name():
+    cells = page_cells(runs.notebook("lirdrec/train"))
+    options = {n: [p.default] for n, p in parameters.parameters("lirdrec/train").items()}
+    assert {"transform", "_dct"} <= reaches(cells, options, "lirdrec.transform")
+    assert reaches(cells, options, "lirdrec.speed") == reaches(cells, options, "lirdrec.none") == set()
+    assert "gain" not in reaches(cells, options, "lirdrec.propagation")
+
+
+def test_an_option_that_no_default_names_is_reached_too():
+    cells = page_cells(runs.notebook("lirdrec/train"))
+    options = {n: [p.default] for n, p in parameters.parameters("lirdrec/train").items()}
+    assert "SumRows" not in reaches(cells, options, "lirdrec.baselines")
+    assert "SumRows" in reaches(cells, {**options, "model": ["sum"]}, "lirdrec.baselines")

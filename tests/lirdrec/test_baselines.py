@@ -7,6 +7,7 @@ from breaking import Breaking
 from shops import SHOP, real
 
 from papers_nb.errors import UserError
+from papers_nb.lirdrec import baselines
 from papers_nb.lirdrec.baselines import BM3, EASE, VBPR, Popularity, SumRows
 from papers_nb.lirdrec.data import TEST, TRAIN, VALID, Interactions
 from papers_nb.lirdrec.lirdrec import LIRDRecNet
@@ -27,6 +28,18 @@ def test_the_sum_of_rows_and_features_obeys_the_law_under_plain_descent_and_not_
     assert found["adam"][0] == pytest.approx(
         ((x @ (net.map.detach() - net.map_first)).norm() / moved.norm()).item()
     )
+
+
+def test_the_run_reports_the_law_by_the_function_of_the_derivation(monkeypatch):
+    net = SumRows(SHOP, 8)
+    with torch.no_grad():
+        net.items += 0.25
+        net.map *= 2
+    seen = []
+    monkeypatch.setattr(baselines, "displacement_law", lambda *states: seen.append(states) or 7.0)
+    assert net.seen()["moved"][1] == 7.0
+    states = net.items_first, net.items, net.map_first, net.map, net.x
+    assert all(torch.equal(a, b.double()) for a, b in zip(seen[0], states, strict=True))
 
 
 def test_targets_of_bm3_are_not_trained_and_its_loss_draws_from_its_generator():
@@ -96,6 +109,7 @@ def test_bars_on_real_sets_have_known_values(name, counts, popularity, ease):
     [
         (lambda: SumRows(SHOP, scale=0.0), "scale=0.0: above 0"),
         (lambda: BM3(SHOP, dropout=1.0), "dropout=1.0"),
+        (lambda: LIRDRecNet(SHOP, dim=3), "dim=3: at least 4"),
         *(
             (lambda make=make: make(named_like_torch()), "a name that torch uses itself")
             for make in (LIRDRecNet, VBPR, BM3)

@@ -6,6 +6,7 @@ import torch
 from shops import SHOP
 
 from papers_nb.errors import UserError
+from papers_nb.lirdrec import lirdrec
 from papers_nb.lirdrec.data import Interactions
 from papers_nb.lirdrec.lirdrec import COPIES, Copying, LIRDRecNet, principal
 
@@ -17,6 +18,13 @@ def test_the_weight_of_the_network_has_its_closed_form():
         assert copying.mix.item() == pytest.approx(
             1 / (1 + 0.05 / 0.95 * 0.9 ** (-epoch * (epoch + 1) / 2)), rel=1e-12
         )
+
+
+def test_training_lowers_the_weight_by_the_function_of_the_derivation(monkeypatch):
+    monkeypatch.setattr(lirdrec, "next_weight", lambda mix, epoch, base: epoch + 10 * mix + base / 10)
+    copying = Copying(4, 3, 8, start=0.5, base=0.25)
+    copying.start_epoch(3)
+    assert copying.mix.item() == 8.025
 
 
 @pytest.mark.parametrize("kind", COPIES)

@@ -115,7 +115,7 @@ def test_numbers_and_names_out_of_bounds_are_refused_before_anything_starts(note
 @pytest.mark.parametrize("model", MODELS)
 def test_the_smallest_values_within_bounds_make_a_network(model):
     kind = MODELS[model]
-    least = {"dim": 1, "hidden": 1, "layers": 0, "pca": 1, "reg": 0.0, "image_weight": 0.0}
+    least = {"dim": 4, "hidden": 1, "layers": 0, "pca": 1, "reg": 0.0, "image_weight": 0.0}
     check("lirdrec/train", {"model": model, **least})
     torch.manual_seed(0)
     net = kind(**{k: v for k, v in least.items() if k in kind.takes}).net(SHOP)

@@ -24,8 +24,10 @@ from papers_nb.errors import UserError
 #| hide
 import math
 import numpy as np, sympy
+from hypothesis import strategies as st
 from IPython.display import Markdown
 from papers_nb.core.checks import Check, claim, raises
+from papers_nb.core.hunt import Hunt, reals, scales, wholes
 from papers_nb.core.plots import COLORS, slider, theme
 from papers_nb.core.tables import table
 theme()
@@ -84,7 +86,7 @@ seen
 #
 # $$\textcolor{#b35900}{W_t=\eta_J\,a^{n(T-t)}\,\frac{1-a^n}{1-a}}.$$ {#eq-shares}
 #
-# For $\kappa=0$ all weights are $1/J$ and all shares $1/T$. What is missing to one is the weight of the start value $r_0$,
+# For $\kappa=0$ all weights are $1/J$ and all shares $1/T$; for a $\kappa$ below about $10^{-3}$ (for $\mathsf m=0.1$; for a smaller $\mathsf m$ already at a larger one) the closed forms are right, but lose digits in a computer. What is missing to one is the weight of the start value $r_0$,
 #
 # $$\omega_{0,J}=(1-\eta_1)\,a^{J-1}\,\eta_J/\eta_1.$$ {#eq-start}
 #
@@ -181,7 +183,7 @@ raises(batch_weights, 0, 1)
 # %% [markdown]
 # ## Is it true?
 #
-# Every formula is now checked by routes that do not use it. To know that a route can fail, we break the formula on purpose, one edit at a time, and ask which routes notice: a gap of at least ten times what is allowed counts ([how](../core/checks.ipynb)). A route need not notice every edit, but each edit must be noticed.
+# Every formula is now checked by routes that do not use it, and [hunted](../core/hunt.ipynb) for a counterexample. To know that a route can fail, we break the formula on purpose, one edit at a time, and ask which routes notice: a gap of at least ten times what is allowed counts ([how](../core/checks.ipynb)). A route need not notice every edit, but each edit must be noticed.
 #
 # **The factor**, against the recursion as the official code runs it, against the two ends of the schedule, and against SymPy, which solves the recursion by itself.
 
@@ -209,9 +211,19 @@ def solved(steps, kappa, momentum):
 
 solved([1, 2, 10], '2/5', '1/10')
 
+
 # %%
 #| code-fold: true
 #| code-summary: "The claim, its routes and its edits"
+def schedules(**sizes):
+    "Arguments of a schedule, the usual momentum left out at some points; κ may be above 1."
+    return st.fixed_dictionaries({**sizes, 'kappa': st.just(0.) | reals(1e-3, 3, .1, 1)},
+        optional={'momentum': reals(1e-3, .999, .1)})
+
+def nearly_plain(**sizes):
+    "Arguments of a schedule that is nearly the plain average."
+    return st.fixed_dictionaries({**sizes, 'kappa': scales(1e-6, 1e-3)})
+
 claim('adab2n.factor',
     'The schedule has the closed form $1/\\eta_j=1/(1-a)+a^{j-1}(\\mathsf m^{-\\kappa}-1/(1-a))$.',
     of=averaging_factor, source='recursion: official code, models/utils/adab2n.py; closed form: ours',
@@ -222,13 +234,21 @@ claim('adab2n.factor',
             lambda: solved([1, 2, 10, 50], '2/5', '1/10'), 1e-14, 'exact, then rounded to float64'),
         Check('limit', lambda f: [f(1, 1.), f(37, 1.), f(5, 1e-7), f(40, 1e-7)], lambda: [.1, .1, 1/5, 1/40],
             1e-6, 'κ=1 is constant; at κ=1e-7 the distance from 1/j is of order κ')],
+    hunts=[Hunt(
+        lambda size: schedules(j=wholes(1, size)),
+        lambda j, kappa, momentum=.1: recursion(j, kappa, momentum)[-1], 'brute force', 1e-9,
+        'float64; 1 - a is 1e-6 at least here and keeps nine digits', sizes=(1, 2, 50, 500),
+        most=20_000),
+        Hunt(lambda size: nearly_plain(j=wholes(1, size)), lambda j, kappa: recursion(j, kappa)[-1],
+        'brute force', 1e-8, '1 - a is 1e-7 at least here and keeps eight digits', sizes=(1, 50, 2000),
+        most=20_000, points=25)],
     mutants=[
         ('a**(j - 1)', 'a**j'), ('momentum**-kappa -', 'momentum**-kappa +'),
         ('(1 - momentum)**kappa', '(1 - momentum)**(2*kappa)')])
 
 
 # %% [markdown]
-# **The weights**, against torch's own batch norm, which we feed batches whose means are known, and against a loop over unit impulses. (Torch knows only $\kappa=1$, so it cannot notice an edit of $\kappa$.)
+# **The weights**, against torch's own batch norm, which we feed batches whose means are known, and against a loop over unit impulses. (Torch knows only the two ends, and is run at $\kappa=1$, so it cannot notice an edit of $\kappa$.)
 
 # %%
 def from_torch(steps, momentum):
@@ -269,6 +289,10 @@ claim('adab2n.batch_weights', 'After $J$ batches, batch $i$ has weight $\\eta_J 
             lambda: [w for k in (0, .1, .4, .7) for w in impulses(30, k)], 1e-13, 'float64, 30 steps'),
         Check('limit', lambda f: [f(50, 0.).sum(), f(1, .4).sum(), f(400, 1.).sum()],
             lambda: [1., .1**.4, 1.], 1e-12, 'a plain average; a single batch; a start long forgotten')],
+    hunts=[Hunt(
+        lambda size: schedules(steps=wholes(1, size)), impulses, 'brute force', 1e-9,
+        'as for the factor, which enters once', sizes=(1, 2, 10, 40), most=300)],
+    refuses=[lambda f: f(0, .4)],
     mutants=[
         ('steps - 1, -1, -1', 'steps, 0, -1'), ('kappa*age', 'age'),
         ('averaging_factor(steps,', 'averaging_factor(steps + 1,')])
@@ -292,8 +316,17 @@ claim('adab2n.task_shares', 'Task $t$ of $T$ has share $\\eta_J a^{n(T-t)}(1-a^n
             lambda: [w for k in (0, .1, .4, 1) for w in shares_by_hand(4, 6, k)], 1e-13, 'float64, 24 steps'),
         Check('limit', lambda f: [*f(3, 5, 1e-8), *f(3, 400, 1.)], lambda: [1/3]*3 + [.9**800, .9**400, 1.],
             1e-6, 'κ→0 gives equal shares; 400 steps of κ=1 leave only the last task')],
+    hunts=[Hunt(
+        lambda size: schedules(tasks=wholes(1, size), steps=wholes(1, 5)), shares_by_hand,
+        'brute force', 1e-9, 'as for the factor, which enters once', sizes=(1, 2, 8), most=60),
+        Hunt(lambda size: nearly_plain(tasks=wholes(1, size), steps=wholes(1, 50)), shares_by_hand,
+        'brute force', 1e-7, 'as for the factor near κ = 0, which enters thrice', sizes=(1, 2, 8), most=60,
+        points=25)],
     mutants=[
-        ('a**(steps*older)', 'a**older'), ('(1 - a**steps)', '(1 + a**steps)'), ('/(1 - a)', '/(1 + a)')])
+        ('a**(steps*older)', 'a**older'), ('(1 - a**steps)', '(1 + a**steps)'), ('/(1 - a)', '/(1 + a)')],
+    equivalent={
+        'return torch.full((tasks,), 1 / tasks, dtype=torch.float64) → '
+        'return turned(torch.full((tasks,), 1 / tasks, dtype=torch.float64))': 'all shares are equal'})
 
 
 # %% [markdown]
@@ -341,7 +374,7 @@ head = ('online setting', 'tasks × steps', 'task before the last : last, κ=1',
 Markdown(table([row(k, *v) for k, v in settings.items()], head))
 
 # %% [markdown]
-# (Steps a task: the training images of a task, once through, in batches of ten, as the official online setting has it.) The smallest $\kappa$ of the official grid, 0.1, is sixty to seventy times too large even for that mild wish. What a smaller $\kappa$ does there is average over more batches, and so reduce noise, as [the next page](11_dilemma.ipynb) shows. If the running statistics of a replay method are balanced, the balance comes from the **replayed samples inside each batch**, not from the momentum.
+# (Steps a task: the training images of a task, once through, in batches of ten, as the official online setting has it.) The smallest $\kappa$ of the official grid, 0.1, is sixty to seventy-two times too large even for that mild wish. What a smaller $\kappa$ does there is average over more batches, and so reduce noise, as [the next page](11_dilemma.ipynb) shows. If with a $\kappa$ of that grid the running statistics of a replay method are balanced, the balance comes from the **replayed samples inside each batch**, not from the momentum.
 #
 # ## What if
 #
@@ -364,7 +397,7 @@ W[0]/W[1]
 #
 # <details><summary>Answer</summary>
 #
-# $1-\mathsf m^{0.4}$, more than half. Only $\kappa=0$ forgets the arbitrary start at once.
+# $1-\mathsf m^{0.4}$, more than half for $\mathsf m=0.1$. Only $\kappa=0$ forgets the arbitrary start at once.
 #
 # </details>
 
@@ -376,7 +409,7 @@ W[0]/W[1]
 #
 # <details><summary>Answer</summary>
 #
-# Shorter, by a factor of three: the schedule counts forwards, and three of them pass in a step. The steps after which half is forgotten, for one and for three forwards a step:
+# Shorter, by a factor of three: the schedule counts forwards, and three of them pass in a step. (A plain average, $\kappa=0$, weighs all forwards alike, however many there are in a step.) The steps after which half is forgotten for $\kappa=1$, with one and with three forwards a step:
 #
 # </details>
 

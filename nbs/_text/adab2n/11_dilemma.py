@@ -23,11 +23,14 @@ from papers_nb.errors import UserError
 
 # %%
 #| hide
+import math
 import numpy as np, sympy
+from hypothesis import strategies as st
 from scipy.optimize import linprog
 from IPython.display import Markdown
 from papers_nb.adab2n.momentum import batch_weights, task_shares
 from papers_nb.core.checks import Check, claim, raises
+from papers_nb.core.hunt import Hunt, exact, reals, scales, tensors, weights, wholes
 from papers_nb.core.plots import COLORS, slider, theme
 from papers_nb.core.tables import table
 theme()
@@ -100,11 +103,11 @@ seen
 #
 # *Why.* Put $r_J=\sum\omega_is_i$ and subtract $s^\star\sum\omega_i$: each of the three parts keeps to itself. @eq-stale is $\eta_J\sum_{d<J}d\,a^d$, the derivative of a geometric series times $a$. @eq-noise is a geometric series in $a^2$.
 #
-# So one end of the schedule has no imbalance and unbounded staleness, the other bounded staleness and all the imbalance. Could something between them, or another schedule, have both? No: for **any** non-negative weights with task shares $W_t$, after $T$ tasks of $n$ steps,
+# So for tasks that are equally long one end of the schedule has no imbalance and unbounded staleness, the other bounded staleness and, once they are long, all the imbalance. Could something between them, or another schedule, have both? No: for **any** non-negative weights with task shares $W_t$, after $T$ tasks of $n$ steps,
 #
 # $$\textcolor{#b35900}{\text{lag}}\ \ge\ n\sum_{t}(T-t)\,\textcolor{#0072b2}{W_t}.$$ {#eq-any}
 #
-# *Why.* The youngest batch of task $t$ is $n(T-t)$ steps old, and all of the task's share lies on batches at least that old. With equal shares the right side is $n(T-1)/2$, of $nT$ steps in all: **whoever remembers all tasks alike lags by a quarter of the history with two tasks, and by nearly half with many**, whatever the momentum. That is the dilemma.
+# *Why.* The youngest batch of task $t$ is $n(T-t)$ steps old, and all of the task's share lies on batches at least that old. With equal shares the right side is $n(T-1)/2$, of $nT$ steps in all: **whoever remembers all tasks alike lags by at least a quarter of the history with two tasks, and by nearly half with many**, whatever the momentum. That is the dilemma.
 
 # %%
 #| exports
@@ -123,10 +126,10 @@ def staleness(
     "How many steps an average lags behind a steady drift. Source: ours."
     if kappa == 0:
         return (steps - 1)/2
-    if kappa < 1e-4:
-        raise UserError(f'kappa={kappa}: 0 or at least 1e-4; '
-                        'below, the closed form loses its digits')
     a = (1 - momentum)**kappa
+    if not 1 - a >= 1e-5:
+        raise UserError(f'kappa={kappa}, momentum={momentum}: so near a plain average '
+                        'the closed form loses its digits; kappa 0 or larger')
     series = a - steps*a**steps + (steps - 1)*a**(steps + 1)
     return averaging_factor(steps, kappa, momentum)*series/(1 - a)**2
 
@@ -171,7 +174,7 @@ Markdown(table(map(row, (0, .1, .4, .7, 1)), head))
 # %% [markdown]
 # ### Is it true?
 #
-# As on the page before: each route takes another way, and a broken formula must be noticed by at least ten times the allowed gap.
+# As on the page before: each route takes another way, a broken formula must be noticed by at least ten times the allowed gap, and each claim is [hunted](../core/hunt.ipynb).
 
 # %%
 def weights_by_loop(steps, kappa, momentum=.1):
@@ -184,6 +187,37 @@ def weights_by_loop(steps, kappa, momentum=.1):
     return w
 
 weights_by_loop(3, 1)
+
+
+# %%
+#| code-fold: true
+#| code-summary: "The claim about imbalance, its routes and its edits"
+def schedules(least):
+    "Size → arguments of a schedule from a κ on; the momentum is left out at some points."
+    usual = {'kappa': st.just(0.) | reals(least, 1)}
+    other = {'kappa': reals(.1, 1), 'momentum': reals(1e-3, .999)}
+    return lambda size: st.one_of(*(
+        st.fixed_dictionaries({'steps': wholes(1, size), **knobs}) for knobs in (usual, other)))
+
+def shares_and_means(name):
+    "Size → shares of tasks, under this name, and as many means."
+    return lambda size: wholes(1, size).flatmap(
+        lambda n: st.fixed_dictionaries({name: weights(n), 'means': tensors(n)}))
+
+shares, levels = task_shares(3, 4, .4), torch.tensor([2., -1., 5.], dtype=torch.float64)
+claim('adab2n.imbalance', 'Unequal shares put an average off by $\\sum_k(W_k-\\frac1T)\\mu_k$.',
+    of=imbalance, source='ours',
+    checks=[
+        Check('brute force', lambda f: f(shares, levels),
+            lambda: weights_by_loop(12, .4) @ np.repeat(levels.numpy(), 4) - levels.numpy().mean(), 1e-13,
+            'float64, 12 batches'),
+        Check('limit', lambda f: [f(torch.full((4,), .25), torch.tensor([1., 2, 3, 4])),
+            f(torch.eye(2)[1], torch.tensor([0., 10.]))], lambda: [0., 5.], 1e-6,
+            'equal shares; only the last')],
+    hunts=[Hunt(shares_and_means('shares'),
+        lambda shares, means: float((exact(shares)*exact(means)).sum() - exact(means).mean()),
+        'algebra', 1e-10, 'fractions; float64 sums of numbers up to 1e5')],
+    mutants=[('1/len(shares)', '1'), ('- 1/len', '+ 1/len'), (')*means', ')')])
 
 # %%
 #| code-fold: true
@@ -202,7 +236,13 @@ claim('adab2n.staleness',
             'near κ=0, where the closed form loses digits')],
     mutants=[
         ('a - steps*a**steps', 'a + steps*a**steps'), ('(1 - a)**2', '(1 - a)'),
-        ('(steps - 1)*a**(steps + 1)', '(steps - 1)*a**steps')])
+        ('(steps - 1)*a**(steps + 1)', '(steps - 1)*a**steps')],
+    hunts=[Hunt(schedules(1e-4), lambda steps, kappa, momentum=.1:
+            weights_by_loop(steps, kappa, momentum) @ np.arange(steps - 1, -1, -1), 'brute force', 2e-5,
+        'rounding of J, a few times 1e-16, over (1-a)², 1e-10 at least', sizes=(1, 2, 20, 400), most=6400)],
+    refuses=[lambda f: f(5, 9e-5), lambda f: f(5, math.nan)],
+    equivalent={'1 - a >= 1e-05 → 1 - a > 1e-05': 'no argument makes 1 - a this very number',
+                '1 - a → a - 1 (2)': 'it is squared'})
 
 
 # %%
@@ -219,6 +259,7 @@ least_lag_by_programming(uneven, 6)
 # %%
 #| code-fold: true
 #| code-summary: "The claim about any average, its routes and its edits"
+oldest = lambda shares, steps: len(shares)**2*steps
 claim('adab2n.least_lag', 'No average with task shares $W_t$ lags less than $n\\sum_t(T-t)W_t$ steps.',
     of=least_lag, source='ours',
     checks=[
@@ -227,6 +268,12 @@ claim('adab2n.least_lag', 'No average with task shares $W_t$ lags less than $n\\
             'scipy.optimize.linprog, its own tolerance'),
         Check('limit', lambda f: [f(torch.full((5,), .2), 1000), f(torch.eye(3)[2], 50)], lambda: [2000., 0.],
             1e-3, 'equal shares: n(T-1)/2, in float32; the last task alone')],
+    hunts=[Hunt(lambda size: wholes(1, size).flatmap(lambda n: st.fixed_dictionaries(
+            {'shares': weights(n), 'steps': wholes(1, 2*size)})),
+        lambda shares, steps: least_lag_by_programming(shares, steps)/oldest(shares, steps),
+        'trusted implementation', 1e-7, 'scipy.optimize.linprog meets each of T shares to 1e-7, and they are '
+        'up to Tn steps old; in units of T²n', sizes=(1, 2, 6), most=24,
+        ours=lambda f, shares, steps: f(shares, steps)/oldest(shares, steps))],
     mutants=[('len(shares) - 1, -1, -1', 'len(shares), 0, -1'), ('steps*(', '(')])
 
 
@@ -252,7 +299,13 @@ claim('adab2n.noise',
             '(1-a)/(1+a); one batch; a plain average')],
     mutants=[
         ('**2*(1 - a**(2*steps))', '*(1 - a**(2*steps))'), ('/(1 - a**2)', '/(1 - a)'),
-        ('(1 - a**(2*steps))', '(1 + a**(2*steps))')])
+        ('(1 - a**(2*steps))', '(1 + a**(2*steps))')],
+    hunts=[Hunt(schedules(1e-3), lambda steps, kappa, momentum=.1:
+            np.square(weights_by_loop(steps, kappa, momentum)).sum(), 'brute force', 1e-9,
+        '1 - a² is 1e-4 at least and keeps nine digits', sizes=(1, 2, 20, 400), most=6400),
+        Hunt(lambda size: st.fixed_dictionaries({'steps': wholes(1, size), 'kappa': scales(1e-6, 1e-3)}),
+        lambda steps, kappa: np.square(weights_by_loop(steps, kappa)).sum(), 'brute force', 1e-8,
+        '1 - a² is 1e-7 at least and keeps eight digits', sizes=(1, 20, 400), most=6400, points=25)])
 
 
 # %% [markdown]
@@ -283,8 +336,9 @@ def plane(steps, ax):
 #| fig-cap: "What a running statistic gets wrong, for every κ: imbalance (blue) against staleness (orange). The slider moves the steps a task lasts."
 #| echo: false
 slider('steps a task', [10, 20, 50, 100, 250, 500, 1000], plane,
-    'No value of kappa is low on both axes, and the official grid sits at the far right: '
-    'from a few hundred steps a task on it is all imbalance and little lag.', start=50)
+    'Along the curve one error falls as the other rises. With few steps a task the official grid is '
+    'spread along it; the more steps, the further right it sits, at last all imbalance and little lag.',
+    start=50)
 
 
 # %% [markdown]
@@ -302,7 +356,7 @@ slider('steps a task', [10, 20, 50, 100, 250, 500, 1000], plane,
 #
 # with $E(K^\star)=K^\star\nu$.
 #
-# *Why.* The error $e_i=r_i-D_i$ obeys $e_i=(1-K)(e_{i-1}-\sqrt q z_i)+K\xi_i$. Equate the variances on both sides, $E=(1-K)^2(E+q)+K^2\nu$, and solve: @eq-error. Set its derivative to zero, multiply by the denominators and collect: $K^2=\varrho(1-K)$, whose positive root is @eq-gain. Put $\varrho=K^2/(1-K)$ back into @eq-error and $E=K\nu$ is left. It is the gain that a Kalman filter settles at, which is one of the checks below.
+# *Why.* The error $e_i=r_i-D_i$ obeys $e_i=(1-K)(e_{i-1}-\sqrt q z_i)+K\xi_i$. Equate the variances on both sides, $E=(1-K)^2(E+q)+K^2\nu$, and solve: @eq-error. Set its derivative to zero, multiply by the denominators and collect: $K^2=\varrho(1-K)$, whose positive root is @eq-gain (the code writes it as $2/(1+\sqrt{1+4/\varrho})$, which loses no digits for large $\varrho$). For $\varrho=0$ there is no least error: the smaller $K$, the smaller it is. Put $\varrho=K^2/(1-K)$ back into @eq-error and $E=K\nu$ is left. It is the gain that a Kalman filter settles at, which is one of the checks below.
 #
 # A network that changes fast wants a large gain, and so a large $\kappa$; small, noisy batches want small ones.
 
@@ -315,6 +369,9 @@ def tracking_error(
     """Stationary error of an average with constant gain that follows a random walk.
 
     Source: ours."""
+    if not (0 < gain <= 1 and ratio >= 0):
+        raise UserError(f'gain={gain}, ratio={ratio}: above 0 and at most 1, '
+                        'and at least 0')
     return (gain**2 + (1 - gain)**2*ratio)/(gain*(2 - gain))
 
 def best_gain(
@@ -323,9 +380,11 @@ def best_gain(
     """The constant gain with the least tracking error: the steady Kalman gain.
 
     Source: Kalman 1960 for the filter; closed form ours."""
-    if ratio < 0:
+    if not ratio >= 0:
         raise UserError(f'ratio={ratio}: a variance over a variance, at least 0')
-    return ((ratio**2 + 4*ratio)**.5 - ratio)/2
+    if ratio == 0:
+        return 0.
+    return 2/(1 + (1 + 4/ratio)**.5)
 
 
 # %%
@@ -348,6 +407,11 @@ tracked(.1, .02, steps=100)
 
 
 # %%
+def by_responses(gain, ratio):
+    "What all past noises and all past steps of the drift leave, squared and summed."
+    left = (1 - gain)**(2*np.arange(math.ceil(20/gain)))
+    return (gain**2*left).sum() + ratio*((1 - gain)**2*left).sum()
+
 def stationary(gain, ratio):
     "The fixed point of the variance, by SymPy."
     E, K, q = sympy.symbols('E K q')
@@ -368,7 +432,13 @@ claim('adab2n.tracking_error',
         Check('algebra', lambda f: [f(.1, .02), f(.5, 2.)],
             lambda: [stationary('1/10', '1/50'), stationary('1/2', '2')], 1e-14,
             'exact, then rounded to float64')],
-    mutants=[('(2 - gain)', '(2 + gain)'), ('(1 - gain)**2', '(1 - gain)'), ('gain**2 +', 'gain**2 -')])
+    hunts=[Hunt(lambda size: st.fixed_dictionaries({
+            'gain': reals(1/(1 + size), 1), 'ratio': reals(0, 10) | scales(1e-6, 1e6)}), by_responses,
+        'brute force', 5e-11, 'the rounding of (1-K)², 2e-16, counts about 1/(2K) times, 5e4 at most',
+        sizes=(1, 10, 1000), most=100_000)],
+    refuses=[lambda f: f(0., 1.), lambda f: f(1.1, 1.), lambda f: f(.5, -1.), lambda f: f(.5, math.nan)],
+    mutants=[('(2 - gain)', '(2 + gain)'), ('(1 - gain)**2*', '(1 - gain)*'), ('gain**2 +', 'gain**2 -')],
+    equivalent={'1 - gain → gain - 1': 'it is squared'})
 
 
 # %%
@@ -399,14 +469,23 @@ least('1/50')
 #| code-fold: true
 #| code-summary: "The claim about the best gain, its routes and its edits"
 claim('adab2n.best_gain',
-    'The best constant gain is $K^\\star=\\frac12(\\sqrt{\\varrho^2+4\\varrho}-\\varrho)$.',
+    'The best constant gain for $\\varrho>0$ is $K^\\star=\\frac12(\\sqrt{\\varrho^2+4\\varrho}-\\varrho)$.',
     of=best_gain, source='ours',
     checks=[
         Check('brute force', lambda f: [f(.02), f(.5), f(3.)], lambda: [kalman(.02), kalman(.5), kalman(3.)],
             1e-12, 'the recursion has converged'),
         Check('algebra', lambda f: [f(.02), f(.5)], lambda: [least('1/50'), least('1/2')], 1e-14,
             'exact, then rounded to float64')],
-    mutants=[('4*ratio', '2*ratio'), ('- ratio)', '+ ratio)'), ('ratio**2 +', 'ratio +')])
+    hunts=[Hunt(lambda size: st.fixed_dictionaries({'ratio': scales(1e-4, 10.**size)}), kalman,
+        'brute force', 1e-12, 'the recursion has converged', sizes=(1, 4, 16), most=300),
+        Hunt(lambda size: st.just({'ratio': 0.}), lambda ratio: 0., 'limit', 1e-12,
+        'without drift the best average is the plain one', sizes=(1,), points=1, most=1),
+        Hunt(lambda size: st.fixed_dictionaries({'ratio': scales(1e-12, 1e-4)}),
+        lambda ratio: np.roots([1, ratio, -ratio]).max(), 'trusted implementation', 1e-12,
+        'numpy.roots of the filter at rest, K² = ϱ(1 - K), where its recursion takes too long',
+        sizes=(1,), most=1)],
+    refuses=[lambda f: f(-1e-300), lambda f: f(math.nan)],
+    mutants=[('4/ratio', '2/ratio'), ('1 + (1 +', '1 - (1 +'), ('**.5', '')])
 
 
 # %% [markdown]
@@ -455,7 +534,7 @@ Markdown(table(lines, ('ratio current : old', 'T = 5', 'T = 10', 'T = 20')))
 # With replay the recency bias is a factor between three and twenty-one, not the $10^{46}$ of the page before, and for joint forwards no exponential momentum changes it. By this measure separate forwards even look a little better. What they lose is the subject of Statement 5.
 
 # %%
-def ratio_by_loop(tasks, forwards, new_share, momentum=.1, steps=300):
+def ratio_by_loop(tasks, forwards, new_share=.5, momentum=.1, steps=300):
     "Run averages over batches of known composition and divide the two shares."
     new, old = np.eye(tasks)[-1], np.full(tasks, 1/tasks)
     joint, apart = [new_share*new + (1 - new_share)*old], [new] + [old]*(forwards - 1)
@@ -479,7 +558,10 @@ claim('adab2n.current_to_old', 'Under replay the current task weighs $1+T\\rho/(
             1e-6, 'no new samples; for a slow average the forwards count alike: 1+T and 1+T/2')],
     mutants=[
         ('tasks*share', 'share'), ('(1 - share)', '(1 + share)'),
-        ('(1 - momentum)**(forwards - 1)', '(1 - momentum)**(1 - forwards)')])
+        ('(1 - momentum)**(forwards - 1)', '(1 - momentum)**(1 - forwards)')],
+    hunts=[Hunt(lambda size: st.fixed_dictionaries({'tasks': wholes(2, 1 + size), 'forwards': wholes(1, 4)},
+            optional={'new_share': reals(0, .95), 'momentum': reals(.1, .9)}), ratio_by_loop,
+        'brute force', 1e-9, 'stationary after 300 steps', sizes=(1, 4, 20), most=200)])
 
 
 # %% [markdown]
@@ -520,6 +602,11 @@ least_mismatch(pi, mu), least_mismatch(torch.full((5,), .2), mu)
 
 
 # %%
+def at_the_ends(weights, means):
+    "The same in fractions: a sum of two distances is least at one of the two points."
+    b, u = (exact(weights)*exact(means)).sum(), exact(means).mean()
+    return float(min(abs(r - b) + abs(r - u) for r in (b, u)))
+
 def best_on_a_grid(weights, means):
     "Least sum of the two lengths over many candidate statistics."
     r = np.linspace(-10, 10, 200_001)
@@ -541,7 +628,10 @@ claim('adab2n.least_mismatch',
             lambda f: [f(torch.full((5,), .2), mu), f(torch.eye(3)[0], torch.tensor([3., 0., 0.]))],
             lambda: [0., 2.], 1e-6, 'even weights; a batch of one task only')],
     mutants=[
-        ('weights - 1/len', 'weights + 1/len'), ('.sum().abs()', '.abs().sum()'), ('1/len(weights)', '1')])
+        ('weights - 1/len', 'weights + 1/len'), ('.sum().abs()', '.abs().sum()'), ('1/len(weights)', '1')],
+    hunts=[Hunt(shares_and_means('weights'), at_the_ends, 'algebra', 1e-10,
+        'fractions; float64 sums of numbers up to 1e5')],
+    equivalent={'weights - 1 / len(weights) → 1 / len(weights) - weights': 'the absolute value follows'})
 
 
 # %%
@@ -602,6 +692,13 @@ share*1 + (1 - share)*1.5**2, mixture_variance(share, (2., -1.), (1., 1.5**2))
 
 
 # %%
+def by_moments(share, means, variances):
+    "Mean of the square less square of the mean, in fractions."
+    p = exact([share, 1])
+    p[1] -= p[0]
+    m, v = exact(means), exact(variances)
+    return float((p*(v + m**2)).sum() - (p*m).sum()**2)
+
 def mixed(share, means, variances, n=2_000_000):
     "Variance of samples drawn from two normals."
     rng = np.random.default_rng(2)
@@ -626,7 +723,12 @@ claim('adab2n.mixture_variance',
             'numpy.var; two zeros and six numbers of mean 4, variance 1')],
     mutants=[
         ('share*(1 - share)*', 'share*'), ('(means[0] - means[1])', '(means[0] + means[1])'),
-        ('share*variances[0] +', 'share*variances[0] -')])
+        ('share*variances[0] +', 'share*variances[0] -')],
+    hunts=[Hunt(lambda size: st.fixed_dictionaries({'share': reals(0, 1),
+            'means': st.tuples(*[reals(-10.**size, 10.**size)]*2),
+            'variances': st.tuples(*[reals(0, 10.**size)]*2)}), by_moments, 'algebra', 1e-12,
+        'fractions, then float64', sizes=(0, 1, 3), most=6)],
+    equivalent={'means[0] - means[1] → means[1] - means[0]': 'it is squared'})
 
 # %% [markdown]
 # ## What if
@@ -637,7 +739,7 @@ claim('adab2n.mixture_variance',
 #
 # <details><summary>Answer</summary>
 #
-# The imbalance becomes 0 and the mismatch $|b-u|$; the sum stays. Whether the accuracy rises depends on which of the two the network minds more, and it was trained on $b$.
+# The imbalance becomes 0 and the mismatch $|b-u|$; the sum stays if $r$ lay between $b$ and $u$ before, as $r=b$ does, and falls otherwise. Whether the accuracy rises depends on which of the two the network minds more, and it was trained on $b$.
 #
 # </details>
 
@@ -650,7 +752,7 @@ b, u = (pi*mu).sum(), mu.mean()
 #
 # <details><summary>Answer</summary>
 #
-# No: training used two normalisers, and one statistic is off from them by $|\mu_c-\mu_b|$ in sum wherever it lies.
+# No, unless the two agree: training used two normalisers, and one statistic is off from them by at least $|\mu_c-\mu_b|$ in sum wherever it lies.
 #
 # </details>
 #

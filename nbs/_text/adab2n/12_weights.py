@@ -23,10 +23,14 @@ from papers_nb.errors import UserError
 # %%
 #| hide
 import itertools, math
+from decimal import Decimal, localcontext
+from fractions import Fraction
 import numpy as np, matplotlib.pyplot as plt
+from hypothesis import strategies as st
 from IPython.display import Markdown
 from scipy.integrate import quad
 from papers_nb.core.checks import Check, claim, raises
+from papers_nb.core.hunt import SHAPES, Hunt, exact, reals, scales, tensors, weights, wholes
 from papers_nb.core.plots import COLORS, slider, theme
 from papers_nb.core.tables import table
 theme()
@@ -96,8 +100,8 @@ pi = (counts + 1)/(counts + 1).sum()
 # %%
 #| exports
 def task_weights(
-    counts: Tensor,            # N, samples of each task seen in the batch, (t,)
-    log_concentration: Tensor, # ψ, (t,)
+    counts: Tensor,            # N, samples of each task in the batch, not all 0, (t,)
+    log_concentration: Tensor, # ψ, -∞ or of finite exponential, (t,)
     absent_tasks: str='renormalize', # 'official': they keep weight that nobody carries
     uniform_mix: float=0.,     # c, 0: posterior mean, 1: equal weights of present tasks
 )->Tensor: # π, (t,)
@@ -137,7 +141,7 @@ psi = torch.zeros(3, dtype=torch.float64)
 #
 # *Why.* For $S=1$ the variance is $v=\sum_nw_nx_n^2-m^2$. The first term has mean $\sum_k\pi_k(\sigma_k^2+\mu_k^2)$. The mean of $m^2$ is $\bar\mu^2$ plus the variance of $m$, and $m$ is a sum of independent task means with weights $\pi_k$ and variances $\sigma_k^2/N_k$.
 #
-# So the weighted variance estimates that of a **mixture with shares $\pi$**, the variance between the tasks included, minus a small-sample bias. The bias grows when a rare task gets a large weight: that is the price of balance. (With $P$ positions a sample, replace $\sigma_k^2/N_k$ by the variance of the task's batch mean.)
+# So the weighted variance estimates that of a **mixture with shares $\pi$**, the variance between the tasks included, minus a small-sample bias, in which a task counts with $\pi_k^2\sigma_k^2/N_k$. **If the tasks vary alike, the bias is smallest for weights by head count**, where it is $\sigma^2/N$, and grows with every step from there, so also when a rare task gets a larger weight: that is the price of balance. (A rare task that varies less may gain weight without harm: in general the least bias is at $\pi_k\propto N_k/\sigma_k^2$.) (With $P$ positions a sample, replace $\sigma_k^2/N_k$ by the variance of the task's batch mean.)
 
 # %%
 #| exports
@@ -148,7 +152,7 @@ def expected_stats(
     variances: Tensor, # σ², (t,)
 )->tuple[Tensor, Tensor]: # mean of the weighted mean and of the weighted variance
     "What weighted batch statistics are on average, one number a sample. Source: ours."
-    if (counts < 1).any():
+    if not (counts >= 1).all():
         raise UserError(f'counts={counts.tolist()}: at least one sample of each task; '
                         'leave absent tasks out')
     mean = (weights*means).sum()
@@ -231,15 +235,16 @@ lines = [(f'{name}, t = {t}', f'{100*expected_loss(t, 10, 20):.1f} %',
 head = 'last task of', 'ER-ACE: 10 new, 10 replayed', 'DER++: 10 new, 20 replayed'
 Markdown(table(lines, head))
 
-
 # %% [markdown]
 # ## Is it true?
 #
-# Each route takes another way to the same numbers, and a formula that was broken on purpose must be noticed by at least ten times the allowed difference ([how](../core/checks.ipynb)).
+# Each route takes another way to the same numbers, a formula that was broken on purpose must be noticed by at least ten times the allowed difference ([how](../core/checks.ipynb)), and each claim is [hunted](../core/hunt.ipynb).
 #
 # **The weights**, against an integral for two tasks, against Dirichlet draws weighted by how likely they make the batch, and at the ends of every knob.
 
 # %%
+as64 = lambda *a: torch.tensor(a, dtype=torch.float64)
+
 def by_integration(counts, alpha):
     "Posterior mean of two shares, by quadrature of prior times likelihood."
     a, b = alpha[0] - 1 + counts[0], alpha[1] - 1 + counts[1]
@@ -253,6 +258,31 @@ by_integration((2, 4), (1., 2.))
 
 
 # %%
+def batches(size):
+    "Counts of tasks, a preference, and the two rules; left out at some points."
+    def made(counts):
+        "One batch of these counts; what is yet to come has no preference at all."
+        counts = torch.tensor(counts, dtype=torch.float64)
+        psi = st.tuples(tensors(len(counts)), st.booleans()).map(
+            lambda drawn: drawn[0].clamp(-700, 700).masked_fill(
+                (counts == 0) & drawn[1], -math.inf))
+        return st.fixed_dictionaries(
+            dict(counts=st.just(counts), log_concentration=psi),
+            optional=dict(absent_tasks=st.sampled_from(('renormalize', 'official')),
+                          uniform_mix=reals(0, 1) | scales(1e-6, 1.)))
+    counts = st.lists(wholes(0, size), min_size=1, max_size=2 + size//4)
+    return counts.filter(any).flatmap(made)
+
+def in_fractions(counts, log_concentration, absent_tasks='renormalize', uniform_mix=0.):
+    "Imaginary samples are counted with the others; those of absent tasks by the rule."
+    alpha, real = exact(log_concentration.exp()), exact(counts)
+    there = [n > 0 for n in real]
+    keep = absent_tasks == 'official'
+    added = [a if here or keep else 0 for a, here in zip(alpha, there)]
+    whole, (mix,) = sum(real) + sum(added), exact([uniform_mix])
+    evenly = [here*mix/sum(there) for here in there]
+    return [float((1 - mix)*(n + a)/whole + e) for n, a, e in zip(real, added, evenly)]
+
 def by_drawing(counts, alpha, n=1_000_000):
     "Posterior mean of four shares: draws from the prior, weighted by their likelihood."
     draws = np.random.default_rng(0).dirichlet(alpha, n)
@@ -264,11 +294,13 @@ by_drawing((6, 2, 0, 4), (1., 2.5, .5, 1.))
 # %%
 #| code-fold: true
 #| code-summary: "The claim, its routes and its edits"
-as64 = lambda *a: torch.tensor(a, dtype=torch.float64)
 two = lambda f: f(as64(2, 4), as64(1, 2).log(), 'official')
 four = lambda f: f(as64(6, 2, 0, 4), as64(1, 2.5, .5, 1).log(), 'official')
+single = lambda size: batches(size).map(lambda given: {**given, 'counts': given['counts'].float(),
+    'log_concentration': given['log_concentration'].float().clamp(max=80)})
 ends = lambda f: torch.cat([f(counts, psi - 40), f(counts, psi + 40, 'official'), f(counts, psi + 40),
-    f(counts, psi + .7, 'official', 1.), f(counts, psi, uniform_mix=.5)])
+    f(counts, psi + .7, 'official', 1.), f(counts, psi, uniform_mix=.5),
+    f(as64(1, 2, 3), torch.zeros(3), uniform_mix=1.)])
 claim('adab2n.task_weights', 'The posterior mean of the task shares is $(N_k+\\alpha_k)/(N+A)$.',
     of=task_weights, source='official code, models/utils/adab2n.py; derivation ours',
     checks=[
@@ -276,18 +308,41 @@ claim('adab2n.task_weights', 'The posterior mean of the task shares is $(N_k+\\a
             'relative error asked of the quadrature, with room'),
         Check('sampling', four, lambda: by_drawing((6, 2, 0, 4), (1., 2.5, .5, 1.)), 1.3e-3,
             'four standard errors of the weighted draws, at most 3.2e-4 each'),
-        Check('limit', ends, lambda: [1/3, 0, 2/3, 1/3, 1/3, 1/3, .5, 0, .5, .5, 0, .5, .4375, 0, .5625],
-            1e-12, 'no prior, an infinite one, equal weights, half way; float64')],
+        Check('limit', ends, lambda: [1/3, 0, 2/3, 1/3, 1/3, 1/3, .5, 0, .5, .5, 0, .5, .4375, 0, .5625,
+            1/3, 1/3, 1/3],
+            1e-12, 'no prior, an infinite one, equal weights, half way; float64, by a float32 prior too')],
     mutants=[
         ('counts + alpha', 'counts - alpha'), ('log_concentration.exp()', '(log_concentration + 1)'),
         ('alpha*present', 'alpha*(1 - present)'),
-        ('uniform_mix*present/present.sum()', 'uniform_mix*present/len(counts)')])
+        ('uniform_mix*present/present.sum()', 'uniform_mix*present/len(counts)')],
+    hunts=[Hunt(batches, in_fractions, 'algebra', 1e-12, 'fractions, then float64'),
+           Hunt(single, in_fractions, 'algebra', 1e-6, 'float32, as the layer asks', points=20)])
 
 
 # %% [markdown]
 # **The statistics**, against all $2^N$ outcomes of coins, each task's samples being $\mu_k\pm\sigma_k$, and against the textbook's $(1-1/N)\,\sigma^2$ of a single task.
 
 # %%
+def some_tasks(size, kinds=tuple(SHAPES)):
+    "Tasks with a few samples each."
+    numbers = lambda n, **kw: tensors(n, kinds=kinds, **kw)
+    return wholes(1, size).flatmap(lambda n: st.fixed_dictionaries(dict(
+        weights=weights(n), means=numbers(n), variances=numbers(n, low=0.),
+        counts=st.tuples(*[wholes(1, 4)]*n).map(lambda c: as64(*c)))))
+
+def by_coins(weights, counts, means, variances):
+    "The same from tensors."
+    arrays = [a.numpy() for a in (weights, counts.int(), means, variances)]
+    return by_enumeration(*arrays)
+
+def by_products(weights, counts, means, variances):
+    "From the means of squares and products of the samples, in fractions."
+    task = np.repeat(np.arange(len(counts)), counts.int())
+    w, mid = (exact(weights)/exact(counts))[task], exact(means)[task]
+    product = np.outer(mid, mid) + np.diag(exact(variances)[task])
+    far = np.diag(product) - 2*product @ w + w @ product @ w
+    return float(w @ mid), float(w @ far)
+
 def by_enumeration(weights, counts, means, variances):
     "Averages of weighted mean and variance over every outcome of two-sided coins."
     task = np.repeat(np.arange(len(counts)), counts)
@@ -317,7 +372,16 @@ claim('adab2n.expected_stats',
             1e-14, 'one task: the biased variance; two samples in all')],
     mutants=[
         ('- (weights**2', '+ (weights**2'), ('weights**2*variances', 'weights*variances'),
-        ('(means - mean)**2', 'means**2'), ('variances/counts', 'variances')])
+        ('(means - mean)**2', 'means**2'), ('variances/counts', 'variances')],
+    hunts=[
+        Hunt(lambda size: some_tasks(size, ('generic', 'zero', 'equal', 'whole')), by_coins, 'brute force',
+            1e-12, 'every outcome; float64, means of some units', sizes=(1, 2, 3), most=5, points=30,
+            outside=(dict(weights=as64(.4, .4), counts=as64(1, 2), means=as64(0, 4), variances=as64(1, 1)),
+                'with lost weight')),
+        Hunt(some_tasks, by_products, 'algebra', 1e-10, 'fractions; float64, means up to 1e5 may cancel',
+            sizes=(2, 8), most=32)],
+    refuses=[lambda f, n=n: f(as64(.5, .5), as64(2, n), as64(0, 0), as64(1, 1)) for n in (.9, math.nan)],
+    equivalent={'means - mean → mean - means': 'it is squared'})
 
 
 # %% [markdown]
@@ -330,6 +394,14 @@ def by_sums(carried, x, w):
     m = sum(wi*xi for wi, xi in zip(w, x))
     return m, sum(wi*(xi - m)**2 for wi, xi in zip(w, x))
 
+def by_two_samples(carried, mean, var):
+    "One sample a deviation below the mean and one above, with fifty digits."
+    with localcontext(prec=50):
+        carried, mean, var = map(Decimal, (carried, mean, var))
+        two = mean - var.sqrt(), mean + var.sqrt()
+        return tuple(map(float, by_sums(carried, two, HALVES)))
+
+HALVES = np.array([Decimal('.5')]*2)
 x, w = (1., 4., -2., 7.), (.1, .2, .3, .4)
 by_sums(.8, x, w)
 
@@ -345,6 +417,11 @@ claim('adab2n.shrunk_stats', 'With the weight $S$ carried, $m=S\\mu_p$ and $v=S[
         Check('limit', lambda f: [*f(1., 3., 2.), *f(.5, 4., 0.)], lambda: [3., 2., 2., 2.], 1e-14,
             'all weight carried; a constant batch with half of it: 4 becomes 2, off by 2, and half of 2² is '
             '2')],
+    hunts=[Hunt(lambda size: st.fixed_dictionaries(dict(
+            carried=reals(0, 1), mean=reals(-10.**size, 10.**size),
+            var=st.just(0.) | scales(1e-6, 10.**size))), by_two_samples, 'brute force', 1e-12,
+        'fifty digits; float64', sizes=(0, 1, 3), most=6)],
+    equivalent={'1 - carried → carried - 1': 'it is squared'},
     mutants=[('carried*mean, ', 'mean, '), ('(1 - carried)**2', '(1 - carried)'), ('carried*(var', '(var')])
 
 
@@ -358,7 +435,17 @@ def over_all_draws(tasks, replay, batch):
     lost = [(tasks - len({tasks - 1, *draw}))/(batch + tasks) for draw in draws]
     return sum(lost)/len(lost)
 
-over_all_draws(4, 5, 10)
+def one_by_one(tasks, replay, batch):
+    "Chances that k old tasks were found, draw after draw, in fractions."
+    chance = [Fraction(1)] + [Fraction(0)]*(tasks - 1)
+    for _ in range(replay):
+        stay = [c*(k + 1)/tasks for k, c in enumerate(chance)]
+        move = [c*(tasks - k)/tasks for k, c in enumerate(chance[:-1], 1)]
+        chance = [a + b for a, b in zip(stay, [0, *move])]
+    lost = sum((tasks - 1 - k)*c for k, c in enumerate(chance))
+    return float(lost/(batch + tasks))
+
+over_all_draws(4, 5, 10), one_by_one(4, 5, 10)
 
 
 # %%
@@ -384,6 +471,9 @@ claim('adab2n.expected_loss',
             'four standard errors of 200,000 batches'),
         Check('limit', lambda f: [f(5, 0, 10), f(1, 7, 10)], lambda: [4/15, 0.], 1e-14,
             'no replay: all old tasks are missing; one task: none is')],
+    hunts=[Hunt(lambda size: st.fixed_dictionaries(dict(
+            tasks=wholes(1, size), replay=wholes(0, size), batch=wholes(1, 10*size))), one_by_one,
+        'algebra', 1e-12, 'fractions, then float64', sizes=(1, 2, 5, 20), most=80)],
     mutants=[('(tasks - 1)*', 'tasks*'), ('**replay', '*replay'), ('(batch + tasks)', 'batch')])
 
 
@@ -442,7 +532,7 @@ Markdown(table([row(name, t) for name, t in settings.items()], head))
 # %%
 #| label: fig-lost
 #| fig-cap: "Weight that no sample carries under the official rule, against the number of tasks seen."
-#| fig-alt: "The lost weight rises with the number of tasks: with ten replayed samples it passes a quarter at eighteen tasks, with twenty it is about half as large at twenty tasks and reaches a quarter only near thirty."
+#| fig-alt: "The lost weight rises with the number of tasks: with ten replayed samples it passes a quarter at eighteen tasks, with twenty it is about half as large at twenty tasks and stays just below a quarter up to thirty."
 #| classes: figcard
 fig, ax = plt.subplots()
 seen = np.arange(1, 31)
@@ -471,11 +561,11 @@ rare, same = as64(1, 19), as64(0., 0.)
  for w in (rare/20, as64(.5, .5))]
 
 # %% [markdown]
-# **2.** A layer after a ReLU has only positive inputs, one before it has inputs around zero. Which suffers more from lost weight?
+# **2.** A layer after a ReLU has no negative inputs, one before it has inputs around zero. Which suffers more from lost weight?
 #
 # <details><summary>Answer</summary>
 #
-# The one with positive inputs: in @eq-shrunk the harm is $(1-S)\mu_p$, which is zero for $\mu_p=0$. There only the scale shrinks, by $\sqrt S$.
+# The one after the ReLU: in @eq-shrunk the harm is $(1-S)\mu_p$, which is zero for $\mu_p=0$. There only the scale shrinks, by $\sqrt S$.
 #
 # </details>
 

@@ -23,8 +23,10 @@ from papers_nb.errors import UserError
 # %%
 #| hide
 import numpy as np, sympy
+from hypothesis import strategies as st
 from torch.nn.functional import batch_norm
 from papers_nb.core.checks import Check, claim, raises
+from papers_nb.core.hunt import SHAPES, Hunt, reals, scales, tensors, weights, wholes
 from papers_nb.core.plots import COLORS, slider, theme
 theme()
 
@@ -99,7 +101,7 @@ m.item(), v.item(), x.grad
 #
 # For $S=1$ the mean is the point around which the variance is smallest, and this vanishes; with lost weight it does not. Now $\partial m/\partial x_{ncp}=\tilde w_n$ and, at fixed $m$, $\partial v/\partial x_{ncp}=2\tilde w_n(x-m)$: that is @eq-input. Likewise $\partial m/\partial w_n=\bar x_n$ and, at fixed $m$, $\partial v/\partial w_n=e_n$: that is @eq-weight.
 #
-# The first term of @eq-input, together with $G$ and $H$, is what torch computes for a batch norm in eval mode. The bracket is $2L_v\,x+(L_m-2mL_v)$. So one fused kernel and two multiply-adds do it all:
+# The first term of @eq-input, together with $G$ and $H$, is what torch computes for a batch norm in eval mode. The bracket is $2L_v\,x+(L_m-2mL_v)$. So one fused kernel and two multiply-adds do it all. (Where the mean is many $s$ from zero the two parts of the bracket cancel, and about as many digits are lost as by rounding $x$ itself.)
 
 # %%
 #| exports
@@ -126,7 +128,7 @@ def norm_backward(
         "A number each, beside the map of a channel."
         return a.view(*a.shape, *[1]*(x.dim() - 2))
     s2 = v + eps
-    given = g, x, weight, m, v, None, None, False, eps, [True]*3
+    given = g, x, weight, m, v, m, s2.rsqrt(), False, eps, [True]*3
     dx, H, G = torch.ops.aten.native_batch_norm_backward(*given)
     L_v = g_v - weight*H/(2*s2)
     L_m = g_m - weight*G/s2.sqrt() - 2*(1 - w.sum())*m*L_v
@@ -192,11 +194,11 @@ while moving[0] > -1:
 taken
 
 # %% [markdown]
-# A run on digits has 248 steps, so there $\psi$ hardly moves. A run on CIFAR has thousands, and a loss that sums over many channels may have a larger $p$: there this argument decides nothing, and $\psi$ has to be measured. What it is after the trainings on digits stands on [the results page](40_results.ipynb).
+# A run on digits has about 250 steps, so there $\psi$ hardly moves. A run on CIFAR has thousands, and a loss that sums over many channels may have a larger $p$: there this argument decides nothing, and $\psi$ has to be measured. What it is after the trainings on digits stands on [the results page](40_results.ipynb).
 #
 # ## Is it true?
 #
-# As before, each route takes another way, and a formula that was broken on purpose must be noticed by at least ten times the allowed difference ([how](../core/checks.ipynb)).
+# As before, each route takes another way, and a formula that was broken on purpose must be noticed by at least ten times the allowed difference ([how](../core/checks.ipynb)); and each claim is [hunted](../core/hunt.ipynb).
 #
 # **The gradients**, by finite differences of a loss that uses everything, at $S=1$ and with lost weight; against torch's own batch norm; and where the answer is known.
 
@@ -249,6 +251,48 @@ def from_torch(x=X, gy=GY, gamma=GAMMA):
     found = torch.autograd.grad((y*torch.from_numpy(gy)).sum(), (x, gamma, beta))
     return torch.cat([t.flatten() for t in found])
 
+def layers(size):
+    "A batch with samples, channels and up to two axes of positions, and its gradients."
+    tame = [kind for kind in SHAPES if kind != 'huge']
+    def made(n, c, positions):
+        "One batch; weights sum to one, or to more or less."
+        whole = st.builds(lambda w, s: s*w, weights(n), reals(0, 2, 1))
+        row, map_ = tensors(c), tensors(n, c, *positions)
+        x = tensors(n, c, *positions, kinds=tame)
+        given = dict(g=map_, x=x, w=whole, weight=row, g_m=row, g_v=row)
+        return st.fixed_dictionaries(given, optional=dict(eps=scales(1e-5, 1.)))
+    sizes = wholes(1, size), wholes(1, 3), st.lists(wholes(1, 3), max_size=2)
+    return st.tuples(*sizes).flatmap(lambda s: made(*s))
+
+def statistics(x, w):
+    "Means of samples, and the weighted mean and variance, with the squares between."
+    flat = x.flatten(2) if x.dim() > 2 else x[..., None]
+    means = flat.mean(2)
+    m = (w[:, None]*means).sum(0)
+    seconds = (flat - m[:, None]).square().mean(2)
+    return means, seconds, m, (w[:, None]*seconds).sum(0)
+
+def on_these(f, g, x, w, weight, g_m, g_v, **kw):
+    "The function under test with the statistics of the batch, per unit of slope."
+    found = f(g, x, w, *statistics(x, w), weight, g_m, g_v, **kw)
+    return [t/unit(g, weight, g_m, g_v) for t in found]
+
+def unit(g, weight, g_m, g_v):
+    "What the gradients are proportional to, or above."
+    g, weight, g_m, g_v = (t.abs().max().item() for t in (g, weight, g_m, g_v))
+    return 1 + g*(1 + weight) + g_m + g_v
+
+def by_autograd(g, x, w, weight, g_m, g_v, eps=1e-5):
+    "The four gradients by torch, of sum(g*y) + g_m·m + g_v·v."
+    start = x, w, weight, torch.zeros_like(weight)
+    leaves = [t.clone().requires_grad_() for t in start]
+    x, w, weight, bias = leaves
+    _, _, m, v = statistics(x, w)
+    wide = lambda t: t.view(1, -1, *[1]*(x.dim() - 2))
+    y = wide(weight)*(x - wide(m))/wide(v + eps).sqrt() + wide(bias)
+    found = torch.autograd.grad((g*y).sum() + g_m @ m + g_v @ v, leaves)
+    return [t/unit(g, weight.detach(), g_m, g_v) for t in found]
+
 even, zero = (.2,)*5, np.zeros(2)
 without_w = lambda t: torch.cat([t[:30], t[35:]])
 
@@ -274,7 +318,14 @@ claim('adab2n.norm_backward',
     mutants=[
         (' - 2*(1 - w.sum())*m*L_v', ''), ('weight*H/(2*s2)', 'weight*H/s2'),
         ('weight*G/s2.sqrt()', 'weight*G/s2'), ('2*share*L_v', 'share*L_v'),
-        ('means*L_m + seconds*L_v', 'means*L_m'), ('L_m - 2*m*L_v', 'L_m + 2*m*L_v')])
+        ('means*L_m + seconds*L_v', 'means*L_m'), ('L_m - 2*m*L_v', 'L_m + 2*m*L_v')],
+    hunts=[Hunt(layers, by_autograd, 'trusted implementation', 1e-8,
+        'torch autograd; float64, slopes by the variance up to 1e7 where it is 0', ours=on_these,
+        sizes=(1, 2, 6, 24), most=96)],
+    equivalent={'dx.addcmul_(x, column(2 * share * L_v).to(x.dtype)) → '
+        'dx.addcmul_(column(2 * share * L_v).to(x.dtype), x)': 'a product of two'},
+    refuses=[lambda f: on_these(f, torch.ones(2, 1), torch.ones(2, 1), torch.ones(1), *[torch.ones(1)]*3),
+             lambda f: f(*[torch.ones(2, 1)]*5, *[torch.ones(1)]*5)])
 
 
 # %% [markdown]
@@ -293,6 +344,12 @@ by_sympy((1, -2, 0), (3, 1, 0), (1, 2, sympy.Rational(1, 2)))
 
 
 # %%
+def through_torch(p, counts, log_concentration):
+    "Derivative of Σ p π by each ψ, by torch."
+    psi = log_concentration.clone().requires_grad_()
+    pi = (counts + psi.exp())/(counts.sum() + psi.exp().sum())
+    return torch.autograd.grad((p*pi).sum(), psi)[0]
+
 def by_steps(p, counts, psi, h=1e-5):
     "Central differences of Σ p π by each ψ."
     def value(psi):
@@ -323,7 +380,11 @@ claim('adab2n.preference_gradient',
             'a loss that asks for nothing; no samples and two even tasks: 4·½·(1−½)')],
     mutants=[
         ('alpha/total*', 'alpha*'), ('(p - (pi*p).sum())', '(p + (pi*p).sum())'),
-        ('alpha.sum() + counts.sum()', 'counts.sum()'), ('pi*p', 'p')])
+        ('alpha.sum() + counts.sum()', 'counts.sum()'), ('pi*p', 'p')],
+    hunts=[Hunt(lambda size: wholes(1, size).flatmap(lambda t: st.fixed_dictionaries(dict(
+            p=tensors(t), counts=st.tuples(*[wholes(0, size)]*t).map(lambda c: as64(*c)),
+            log_concentration=tensors(t).map(lambda psi: psi.clamp(-300, 300))))), through_torch,
+        'trusted implementation', 1e-10, 'torch autograd; float64, p up to 1e5')])
 
 # %% [markdown]
 # ## Picture
@@ -376,7 +437,7 @@ def kept(lone):
 
 
 # %% [markdown]
-# Balance has this second price, besides the larger bias of the variance.
+# Balance has this second price, besides the bias of the variance.
 #
 # ## What if
 #
@@ -386,7 +447,7 @@ def kept(lone):
 #
 # <details><summary>Answer</summary>
 #
-# They change: with $S\ne1$ the mean is $2\mu_p$, no longer in the middle, and the scale is wrong too. A weighted norm is not a ratio in which a common factor cancels.
+# They change: with $S\ne1$ the mean is $2\mu_p$, no longer in the middle unless that is 0, and the scale is wrong too. A weighted norm is not a ratio in which a common factor cancels.
 #
 # </details>
 
@@ -411,7 +472,7 @@ normalised(as64(.5, .25, .25)), normalised(2*as64(.5, .25, .25))
 #
 # <details><summary>Answer</summary>
 #
-# Smaller: the factor is $\alpha_j/(A+N)$. A prior of a few imaginary samples has little to say about two hundred real ones.
+# Smaller, if the loss is a mean over the batch, so that $p_j$ stays what it is: the factor is $\alpha_j/(A+N)$. A prior of a few imaginary samples has little to say about two hundred real ones. (Of a sum, $p_j$ grows tenfold, and the two nearly cancel.)
 #
 # </details>
 

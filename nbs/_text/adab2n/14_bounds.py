@@ -22,11 +22,14 @@ from papers_nb.errors import UserError
 # %%
 #| hide
 import itertools
+from decimal import Decimal, localcontext
 import numpy as np, sympy, torch
+from hypothesis import strategies as st
 from IPython.display import Markdown
 from torch.nn.functional import batch_norm, mse_loss
 from papers_nb.adab2n.momentum import averaging_factor
 from papers_nb.core.checks import Check, claim, raises
+from papers_nb.core.hunt import Hunt, exact, reals, scales, tensors, weights as some_weights, wholes
 from papers_nb.core.plots import COLORS, slider, theme
 from papers_nb.core.tables import table
 theme()
@@ -104,7 +107,7 @@ x = torch.tensor([0., 4.])
 #
 # *Why.* $r=(1-\eta)\,r_{\text{old}}+\eta m$, so $m-r=(1-\eta)(m-r_{\text{old}})$. The value squares this. The derivative of $(m-r)^2$ with $r$ held fixed is $2(m-r)$ and does not.
 #
-# So the pull is one towards the **old** statistics with the weight $\lambda(1-\eta)$. Old means the batches just before (for the usual momentum the last ten or so; for $\kappa=0$ all of them alike), not the old tasks.
+# So the pull is one towards the **old** statistics with the weight $\lambda(1-\eta)$. Old means the batches before this one: for the usual momentum the last ten or so, soon all of the present task; for $\kappa=0$ all alike, those of old tasks included.
 
 # %%
 #| exports
@@ -159,7 +162,7 @@ Markdown(table(map(row, (0, .1, .4, .7, 1)), ('κ', *(f'j = {j}' for j in forwar
 #
 # ### Is it true?
 #
-# As on the pages before: each route takes another way, and a broken formula must be noticed by at least ten times the allowed gap ([how](../core/checks.ipynb)).
+# As on the pages before: each route takes another way, a broken formula must be noticed by at least ten times the allowed gap ([how](../core/checks.ipynb)), and each claim is [hunted](../core/hunt.ipynb).
 
 # %%
 rng = np.random.default_rng(0)
@@ -178,6 +181,18 @@ by_torch(.4)
 
 
 # %%
+def pulled(size):
+    "Statistics of a batch and old ones, and a factor."
+    return wholes(1, size).flatmap(lambda n: st.fixed_dictionaries(dict(
+        m=tensors(n), v=tensors(n, low=0.), eta=reals(0, 1, .1),
+        old_mean=tensors(n), old_var=tensors(n, low=0.))))
+
+def moved_exactly(m, v, old_mean, old_var, eta):
+    "The penalty in fractions: move the statistics, then compare."
+    m, v, old_mean, old_var, (eta,) = map(exact, (m, v, old_mean, old_var, [eta]))
+    pairs = (m, old_mean), (v, old_var)
+    return float(sum(((new - (old + eta*(new - old)))**2).mean() for new, old in pairs))
+
 def by_loop(eta):
     "The penalty, channel by channel."
     total = 0.
@@ -190,6 +205,14 @@ by_loop(.4)
 
 
 # %%
+def slopes(m, v, old_mean, old_var, eta):
+    "Central differences with a step of one, the moved statistics held fixed."
+    m, v, old_mean, old_var, (eta,) = map(exact, (m, v, old_mean, old_var, [eta]))
+    pairs = (m, old_mean), (v, old_var)
+    fixed = [old + eta*(new - old) for new, old in pairs]
+    rise = lambda new, r: ((new + 1 - r)**2 - (new - 1 - r)**2)/2/len(new)
+    return [rise(new, r).astype(float) for (new, _), r in zip(pairs, fixed)]
+
 def by_steps(eta, h=1e-5):
     "Gradient of the penalty by central differences, the moved statistics held fixed."
     at = np.stack([M, V])
@@ -212,6 +235,9 @@ claim('adab2n.regulariser_value',
             lambda: [by_torch(e)[0] for e in (.1, .4)], 1e-14, 'float64; torch.lerp and mse_loss'),
         Check('brute force', lambda f: f(M, V, R, RV, .7), lambda: by_loop(.7), 1e-14,
             'float64, three channels')],
+    hunts=[Hunt(pulled, moved_exactly, 'algebra', 1e-12, 'fractions, then float64')],
+    equivalent=dict.fromkeys(
+        ('1 - eta → eta - 1', 'm - old_mean → old_mean - m', 'v - old_var → old_var - v'), 'it is squared'),
     mutants=[('(1 - eta)**2', '(1 - eta)'), ('+ (v - old_var)', '- (v - old_var)'), ('.mean()', '.sum()')])
 
 # %%
@@ -225,6 +251,8 @@ claim('adab2n.regulariser_gradient',
             1e-14, 'float64; torch autograd'),
         Check('finite differences', lambda f: torch.stack(f(M, V, R, RV, .1)), lambda: by_steps(.1), 1e-9,
             'exact for a quadratic; rounding over 2h')],
+    hunts=[Hunt(pulled, slopes, 'finite differences', 1e-12, 'exact for a quadratic, in fractions')],
+    refuses=[lambda f, eta=eta: f(M, V, R, RV, eta) for eta in (-1e-9, 1 + 1e-9, np.nan)],
     mutants=[
         ('2*(1 - eta)', '2*(1 - eta)**2'), ('/len(m)', ''), ('pull*(v - old_var)', 'pull*(old_var - v)')])
 
@@ -245,7 +273,7 @@ claim('adab2n.regulariser_gradient',
 #
 # *Why.* $y_{\text{train}}-y_{\text{test}}=\gamma\bigl[(x-m)(\frac1s-\frac1{s_r})-\frac{m-r^\mu}{s_r}\bigr]$. On average $x-m$ is zero and $(x-m)^2$ is $v$; so the square has no mixed term, which is the equality. For the bound, $v\le s^2$, and $1-\frac s{s_r}=\frac{r^v-v}{s_r(s_r+s)}$ with $s_r+s\ge s_r$.
 #
-# The bound is rough in its first term: four times the gap where $v$ is near $r^v$, and far too large for $v\gg r^v$. For small $\epsilon$ the gap grows with $|m-r^\mu|$ and with the distance of $v$ from $r^v$, so a step down along either part of the pull is a step down in the gap too.
+# The bound is rough in its first term: four times the gap's where $v$ is near $r^v$ (and both far above $\epsilon$), and far too large for $v\gg r^v$. The gap grows with $|m-r^\mu|$, and with $v$ above $r^v$. Below $r^v$ it falls as $v$ rises if $s^3>\epsilon s_r$, that is but for variances of almost nothing (for $\epsilon=10^{-5}$ and $r^v=1$, below $4.5\cdot10^{-4}$), where $\epsilon$ keeps the training output small. So, **but for such collapsed channels, a small step down along either part of the pull is a step down in the gap too.** A step that jumps over $r^v$ need not be: for $r^v=1$ one from $v=1.9$ to 0.11 makes the penalty smaller and the gap three times as large. (The derivative of the first term by $v$, for $s<s_r$, has the sign of $\epsilon s_r-s^3$.)
 
 # %%
 #| exports
@@ -276,6 +304,10 @@ def gap_bound(
     Source: ours."""
     return gamma**2*(((v - var)/(var + eps))**2 + (m - mean)**2/(var + eps))
 
+
+# %%
+# below, at and above s³ = ε s_r
+[round(train_test_gap(0., v, 0., 1.), 4) for v in (0., 1e-4, 4.5e-4, 1e-2, .1)]
 
 # %%
 train_test_gap(2., 4., 1., 1., eps=0), gap_bound(2., 4., 1., 1., eps=0)
@@ -338,6 +370,23 @@ def by_samples(x, w, mean, var, gamma=1., eps=0.):
     gap = (x - m)/(v + eps)**.5 - (x - mean)/(var + eps)**.5
     return gamma**2*(w*gap**2).sum()/w.sum()
 
+def four_statistics(size):
+    "Statistics of a batch and running ones; scale and ε left out at some points."
+    number, positive = reals(-10.**size, 10.**size), scales(1e-4, 100.**size)
+    whole = dict(m=number, mean=number, v=positive, var=positive)
+    flat = {**whole, 'v': st.just(0.) | positive, 'var': st.just(0.) | positive}
+    knobs = dict(gamma=reals(-3, 3), eps=scales(1e-7, 1.))
+    without = st.fixed_dictionaries({**whole, 'eps': st.just(0.)})
+    return st.fixed_dictionaries(flat, optional=knobs) | without
+
+def two_gaps(m, v, mean, var, gamma=1., eps=1e-5, at=None):
+    "Training less test output of two inputs around the mean, with fifty digits."
+    with localcontext(prec=50):
+        m, v, mean, var, gamma, eps = map(Decimal, (m, v, mean, var, gamma, eps))
+        s, s_r = (v + eps).sqrt(), (var + eps).sqrt()
+        sides = [sign*(v + (eps if at == 's' else 0)).sqrt() for sign in (-1, 1)]
+        return [gamma*(d/s - (m + d - mean)/s_r) for d in sides]
+
 w5, x5 = np.array([.1, .3, .05, .35, .2]), np.array([1., -2., 4., .5, 3.])
 m5, v5 = w5 @ x5, w5 @ (x5 - w5 @ x5)**2
 by_samples(x5, w5, .3, 2.)
@@ -355,6 +404,9 @@ claim('adab2n.train_test_gap',
             lambda: by_samples(x5, w5, .3, 2., 1.5, .05), 1e-13, 'float64, five weighted samples'),
         Check('limit', lambda f: [f(.7, 3., .7, 3.), f(5., 2., 1., 1e18, 3., 0.)], lambda: [0., 9.], 1e-6,
             'equal statistics; a test that sees nothing, so that γ² is left')],
+    hunts=[Hunt(four_statistics, lambda **a: float(sum(d**2 for d in two_gaps(**a))/2), 'brute force', 1e-11,
+        'two inputs normalised twice with fifty digits; float64', sizes=(1, 2, 3), most=4)],
+    equivalent=dict.fromkeys(('1 - s / s_r → s / s_r - 1', 'm - mean → mean - m'), 'it is squared'),
     mutants=[
         ('v/s**2*', ''), ('1 - s/s_r', '1 + s/s_r'), ('(m - mean)/s_r', '(m - mean)/s'),
         ('gamma**2', 'gamma')])
@@ -374,6 +426,14 @@ largest_ratio(gap_bound)
 
 
 # %%
+def bound_of_two(m, v, mean, var, gamma=1., eps=1e-5):
+    "The mean gap of m ± s, squared, and half the distance, longer by 1 + s/s_r."
+    low, high = two_gaps(m, v, mean, var, gamma, eps, at='s')
+    with localcontext(prec=50):
+        v, var, eps = map(Decimal, (v, var, eps))
+        longer = 1 + ((v + eps)/(var + eps)).sqrt()
+        return float(((low + high)/2)**2 + ((high - low)/2*longer)**2)
+
 def by_sympy(m, s, mean, s_r):
     "The bound as the exact gap of two points, its first term times (1 + s/s_r)²."
     m, s, mean, s_r = map(sympy.Rational, (m, s, mean, s_r))
@@ -403,7 +463,15 @@ claim('adab2n.gap_bound',
     mutants=[
         ('(v - var)/(var + eps)', '(v - var)'), ('(m - mean)**2/', '(m - mean)**2*'),
         ('gamma**2*(((v - var)/(var + eps))**2', 'gamma*(((v - var)/(var + eps))**2'),
-        ('+ (m - mean)', '- (m - mean)')])
+        ('+ (m - mean)', '- (m - mean)')],
+    hunts=[
+        Hunt(four_statistics, lambda **a: 0., 'brute force', 1e-12,
+            'the gap of two inputs is never above the bound; float64',
+            ours=lambda f, **a: max(0, float(sum(d**2 for d in two_gaps(**a))/2)/(f(**a) + 1e-30) - 1),
+            sizes=(1, 2, 3), most=4),
+        Hunt(four_statistics, bound_of_two, 'algebra', 1e-11, 'fifty digits; float64', sizes=(1, 2, 3),
+            most=4)],
+    equivalent=dict.fromkeys(('v - var → var - v', 'm - mean → mean - m'), 'it is squared'))
 
 # %% [markdown]
 # **The weights must sum to one.** Under the official rule a task that is absent from the batch keeps its weight, and what is left sums to less ([weight without samples](12_weights.ipynb)). Two samples at 2, each with weight ¼; running mean 1.035, running variance 0.55. The gap and its supposed bound:
@@ -457,7 +525,7 @@ def damped_norm(
 
     Raises `UserError` unless the weights sum to one. Source: ours."""
     total = w.sum().item()
-    if abs(total - 1) > 1e-5:
+    if not abs(total - 1) <= 1e-5:
         raise UserError(f'w sums to {total:.3g}: weights must sum to 1')
     m = (w*x).sum()
     s = ((w*(x - m)**2).sum() + eps)**.5
@@ -471,7 +539,7 @@ even = torch.full((4,), .25)
 damped_norm(x, g, even), damped_norm(x, g + 5, even)
 
 # %% [markdown]
-# A constant added to $g$ changes nothing. Weights that do not sum to one are refused:
+# A constant added to $g$ changes nothing, since these weights are even; in general it is a multiple of the weights that changes nothing. Weights that do not sum to one are refused:
 
 # %%
 raises(damped_norm, x, g, even/2)
@@ -490,6 +558,22 @@ by_autograd(x, g, even)
 
 
 # %%
+def channel(size):
+    "Activations of a channel, gradients, weights; scale and ε are sometimes left out."
+    kinds = 'generic', 'zero', 'equal', 'lone', 'near', 'whole', 'tiny'
+    return wholes(1, size).flatmap(lambda n: st.fixed_dictionaries(
+        dict(x=tensors(n, kinds=kinds), g=tensors(n), w=some_weights(n, least=.1/n)),
+        optional=dict(gamma=reals(.1, 3), eps=scales(1e-5, 1.))))
+
+def long_way(x, g, w, gamma=1., eps=1e-5):
+    "The weighted squared length of autograd's gradient."
+    return (by_autograd(x, gamma*g, w, eps)**2/w).sum()
+
+def undamped(x, g, w, gamma=1., eps=1e-5):
+    "What the length would be if the statistics did not move; at least a millionth."
+    var = (w*(x - (w*x).sum())**2).sum()
+    return (gamma*g).square().div(w).sum()/(var + eps) + 1e-6
+
 def by_differences(x, g, w, eps, h=1e-5):
     "The weighted squared length by central differences, in numpy."
     def loss(x):
@@ -520,7 +604,7 @@ by_batch_norm()
 T5 = [torch.tensor(a) for a in (x5, g5, w5)]
 claim('adab2n.damped_norm',
     'The weighted squared length of the input gradient is $\\frac{\\gamma^2}{s^2}[\\sum '
-    'g^2/w-G^2-(1+\\epsilon/s^2)H^2]$; the pull adds $(g^m)^2+4v\\,(g^v)^2$.',
+    'g^2/w-G^2-(1+\\epsilon/s^2)H^2]$; for $\\epsilon=0$ the pull adds $(g^m)^2+4v\\,(g^v)^2$.',
     of=damped_norm, source='ours',
     checks=[
         Check('trusted implementation',
@@ -531,8 +615,18 @@ claim('adab2n.damped_norm',
             'float64; torch autograd, weighted, with a pull'),
         Check('finite differences', lambda f: f(*T5, eps=.2), lambda: by_differences(x5, g5, w5, .2), 1e-7,
             'h² and rounding over h, values of some tens'),
+        Check('trusted implementation', lambda f: f(*T5[:2], 1.000005*T5[2]),
+            lambda: (by_autograd(*T5)**2/T5[2]).sum(), 1e-2,
+            'weights that sum to one but for 5e-6, against torch autograd with others; values of some tens'),
         Check('limit', lambda f: f(T5[0], T5[2]*(2 + 3*(T5[0] - m5)), T5[2], eps=0), lambda: 0., 1e-12,
             'a loss that only shifts and stretches the channel')],
+    hunts=[Hunt(channel, lambda **a: long_way(**a)/undamped(**a), 'trusted implementation', 1e-9,
+        'torch autograd, as a part of the length with fixed statistics; float64, inputs a millionth apart',
+        ours=lambda f, **a: f(**a)/undamped(**a), most=1024)],
+    refuses=[lambda f, off=off: f(*T5[:2], off*T5[2]) for off in (1.000015, .9, np.nan)],
+    equivalent={'abs(total - 1) <= 1e-05 → abs(total - 1) < 1e-05': 'no sum of floats lies there',
+                'total - 1 → 1 - total': 'the absolute value follows',
+                'x - m → m - x': 'it is squared', 'x - m → m - x (2)': 'H is squared'},
     mutants=[
         ('- G**2', '+ G**2'), ('1 + eps/s**2', '1 - eps/s**2'), ('g**2/w', 'g**2'),
         ('(gamma/s)**2', '(gamma/s)')])
@@ -599,7 +693,7 @@ Markdown(table([row(name, each(pi)) for name, pi in kinds.items()], head))
 #
 # *Why.* $y_{\text{train}}-y_{\text{test}}=\gamma(\mathsf Ax+\mathsf D)$, and a square's mean is the squared mean plus the variance: @eq-task. A task's loss changes by at most $\Lambda\,\mathrm E_k|y_{\text{train}}-y_{\text{test}}|\le\Lambda d_k$, as no mean of an absolute value exceeds the root of the mean square (Jensen). Average over the tasks. For the last step, $\frac1T\sum d_k\le\bigl(\frac1T\sum d_k^2\bigr)^{1/2}$, and $d_k^2\le\pi_kd_k^2/\min\pi$.
 #
-# If $b,s_b$ are the statistics of a large batch with task weights $\pi$, then $\sum\pi_kd_k^2$ is the gap of @eq-gap, the one that the pull narrows. So @eq-risk says **what is bought**: little train-test gap, little change of the loss between the two normalisers. And it says **for whom**: a task with a small $\pi_k$ is hardly seen by the pull, an absent one not at all, and then the last bound is infinite.
+# If $b,s_b$ are the statistics of a large batch with task weights $\pi$, then $\sum\pi_kd_k^2$ is the gap of @eq-gap, the one that the pull narrows. So @eq-risk says **what is bought**: little train-test gap, little change of the loss between the two normalisers. And it says **for whom**: a task with a small $\pi_k$ is hardly seen by the pull, an absent one not at all, and then the last bound says nothing.
 
 # %%
 #| exports
@@ -623,7 +717,7 @@ def risk_bound(
     """How far the mean loss over all tasks can be from its value in training.
 
     Raises `UserError` for a negative constant. Source: ours."""
-    if lipschitz < 0:
+    if not lipschitz >= 0:
         raise UserError(f'lipschitz={lipschitz}: at least 0')
     return lipschitz*gaps.sqrt().mean()
 
@@ -696,6 +790,23 @@ by_two_points(*two_tasks, (1., 4.), (.2, 2.), 2.)
 
 
 # %%
+def some_tasks(size):
+    "Tasks and two normalisers; scale and ε left out at some points."
+    normaliser = st.tuples(reals(-10, 10), reals(0, 10))
+    kw, knobs = dict(trained=normaliser, tested=normaliser), dict(gamma=reals(-3, 3))
+    def numbers(n, **low):
+        "None of them huge."
+        return tensors(n, kinds=('generic', 'zero', 'equal', 'whole', 'tiny'), **low)
+    return wholes(1, size).flatmap(lambda n: st.fixed_dictionaries(
+        dict(means=numbers(n), variances=numbers(n, low=0.), **kw),
+        optional=dict(knobs, eps=scales(1e-5, 1.))))
+
+def normalised_twice(means, variances, trained, tested, gamma=1., eps=1e-5):
+    "The gap of tasks from two inputs each, one deviation from the mean."
+    x = torch.stack([means - variances.sqrt(), means + variances.sqrt()])
+    y, z = ((x - mean)/(var + eps)**.5 for mean, var in (trained, tested))
+    return (gamma*(y - z)).square().mean(0)
+
 def by_normals(n=1_000_000):
     "The same for normal inputs, drawn."
     x = two_tasks[0] + two_tasks[1]*np.random.default_rng(3).standard_normal((n, 2))
@@ -718,6 +829,7 @@ claim('adab2n.task_gap',
         Check('limit', lambda f: [*f(*TASKS, (1., 4.), (1., 4.)), *f(*TASKS, (1., 4.), (3., 4.), eps=0)],
             lambda: [0., 0., 1., 1.], 1e-14,
             'one normaliser; equal scales, where all tasks have the same shift')],
+    hunts=[Hunt(some_tasks, normalised_twice, 'brute force', 1e-9, 'float64, outputs up to 1e4')],
     mutants=[
         ('A*means + D', 'A*means - D'), ('A**2*variances', 'A*variances'), ('1/s_b - 1/s_r', '1/s_b + 1/s_r'),
         ('gamma**2', 'gamma')])
@@ -758,6 +870,32 @@ closest(risk_bound)
 
 
 # %%
+def reached(gaps, lipschitz):
+    "Change of a loss that rises by Λ with every task's output, of a single input."
+    changes = [lipschitz*gap**.5 - lipschitz*0. for gap in gaps.tolist()]
+    return sum(changes)/len(changes)
+
+LOSSES = {'rise': lambda y: y, 'fall': lambda y: -y, 'abs': np.abs, 'wave': np.sin,
+          'bend': lambda y: np.maximum(y, .3),
+          'root': lambda y: np.sqrt(1 + y*y)} # slopes of at most one
+
+def losses_and_inputs(size):
+    "A loss and inputs for every task, two normalisers, and Λ."
+    normaliser = st.tuples(reals(-10, 10), scales(1e-4, 10))
+    return wholes(1, 5).flatmap(lambda n: st.fixed_dictionaries(dict(
+        losses=st.tuples(*[st.sampled_from(sorted(LOSSES))]*n), inputs=tensors(n, size),
+        trained=normaliser, tested=normaliser, lipschitz=reals(0, 5))))
+
+def above(bound, losses, inputs, trained, tested, lipschitz):
+    "By how much a change of the mean loss is above the bound, as a part of it."
+    made = [(inputs.numpy() - n[0])/n[1]**.5 for n in (trained, tested)]
+    gaps = np.square(made[0] - made[1]).mean(1)
+    change = lambda loss, y, z: loss(y).mean() - loss(z).mean()
+    after = [change(LOSSES[name], y, z) for name, y, z in zip(losses, *made)]
+    most = float(bound(torch.from_numpy(gaps), lipschitz))
+    size = 1e-9*np.abs(made).max() + most
+    return max(0, lipschitz*abs(np.mean(after)) - most)/(size + 1e-300)
+
 def absolute_change(n=100_000):
     "Mean change of 3|y| over inputs ±4 around a shared mean, deviations 2 and 1."
     x = np.random.default_rng(4).choice([-4., 4.], n)
@@ -779,6 +917,13 @@ claim('adab2n.risk_bound',
             absolute_change, 1e-5, 'float32; every input changes the loss by 6, so no spread'),
         Check('limit', lambda f: [f(torch.tensor([4., 4., 4.]), .5), f(torch.tensor([9., 0., 0.]), 2.)],
             lambda: [1., 2.], 1e-6, 'float32; equal gaps, and a gap of one task only')],
+    hunts=[
+        Hunt(lambda size: wholes(1, size).flatmap(lambda n: st.fixed_dictionaries(
+                dict(gaps=tensors(n, low=0.), lipschitz=reals(0, 5)))), reached, 'brute force', 1e-12,
+            'the loss that reaches it, task by task; float64'),
+        Hunt(losses_and_inputs, lambda **a: 0., 'brute force', 1e-12, 'no loss of this kind changes by more',
+            ours=lambda f, **a: above(f, **a))],
+    refuses=[lambda f: f(torch.ones(2), -1e-9), lambda f: f(torch.ones(2), np.nan)],
     mutants=[('lipschitz*gaps', 'gaps'), ('.sqrt().mean()', '.mean().sqrt()'), ('.mean()', '.sum()')])
 
 # %% [markdown]
@@ -831,7 +976,7 @@ by_torch(.4, fixed=False)[1]/by_torch(.4)[1]
 #
 # <details><summary>Answer</summary>
 #
-# For a variance that has run away it would be gentler: near agreement the bound's pull on the variance is four times that of the gap, and above, the gap's gradient stays bounded while the bound's grows without end. For a variance that has collapsed, below about an eighth of $r^v$, it is the other way round: there the gap is the steeper one. Which of the two trains better is not a question that a bound answers. Bound over gap for equal means, at $v/r^v=1.01$, 4 and 100:
+# For a variance that has run away it would be gentler: near agreement the bound's pull on the variance is four times that of the gap, and above, the gap's gradient stays bounded while the bound's grows without end. For a variance that has collapsed, below about an eighth of $r^v$ but still far above $\epsilon$, it is the other way round: there the gap is the steeper one. Which of the two trains better is not a question that a bound answers. Bound over gap for equal means, at $v/r^v=1.01$, 4 and 100:
 #
 # </details>
 

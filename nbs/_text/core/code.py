@@ -497,14 +497,31 @@ def reached(
     package: Path = PACKAGE, # folder of the package whose code counts
 )->dict[str, str]: # name → 16 hex digits; `page` for the statements of the cells
     "Digest of everything that a run reaches; raises `UserError` for code that cannot be read. Source: ours."
+    walk, said = _walked(cells, params, package)
+    walk.parts['page'].add(_digest(said))
+    return {name: _digest(sorted(found)) for name, found in sorted(walk.parts.items())}
+
+def _walked(cells, params, package):
+    "The walk through all that a run reaches, and what the statements of its cells say."
     walk, page, train = _Walk(Path(package)), _page(cells, params), ('core', 'train')
     values = [v for p in params.values() for v in (p if isinstance(p, (list, tuple)) else [p])]
     walk.seen, walk.strings = set(page.acts), {v for v in values if isinstance(v, str)}
     said = [walk.read(page, act) for act in page.acts]
     if walk.file(train): walk.follow(walk.source(train), 'keyed', [], False) # it seeds every step
     walk.run()
-    walk.parts['page'].add(_digest(said))
-    return {name: _digest(sorted(found)) for name, found in sorted(walk.parts.items())}
+    return walk, said
+
+def reaches(
+    cells: list[str],  # the code of a page, as `page_cells` gives it
+    options: dict[str, list], # parameter → the values that it may have
+    module: str,       # of the package, such as lirdrec.copying
+    package: Path = PACKAGE, # folder of the package whose code counts
+)->set[str]: # names that the module defines and some run reaches
+    "What of a module the runs of a page reach, whatever they are asked. Source: ours."
+    walk, _ = _walked(cells, options, package)
+    if not walk.file(path := tuple(module.split('.'))): return set()
+    return {name for name, bound in walk.source(path).names.items()
+            if any(b in walk.seen for _, b in bound)}
 
 def code_hash(
     cells: list[str],        # the code of a page, as `page_cells` or `kernel_cells` give it

@@ -77,6 +77,50 @@ raises(table, [['adab2n']], ['norm', 'seeds'])
 Markdown(table([['$|x|$ or |x|']], ['a length']))
 
 # %% [markdown]
+# ## Theory against code
+#
+# What a paper says and what its code does are not always the same. Every paper's overview has one table of it, made here: the formula or the sentence, what the official code does and in which file, whether that is *equal* or *differs* and by how much, and the claims and tests that would fail if the line were false. A claim has to stand in the ledger; that a test exists is tested.
+
+# %%
+#| exports
+CODE = 'https://github.com/OWNER/papers_nb/blob/main'
+THEORY = 'theory', 'official code', 'equal or differs', 'shown by'
+
+def against(
+    lines,  # theory, file and what it does, verdict, page; then claims and tests
+    claims, # of the ledger
+)->str: # Markdown
+    """Theory against official code. A verdict begins with *equal* or *differs*; a claim
+    is named by its id, a test as `tests/….py::test_…`. Raises `UserError` for another
+    verdict, and for a line that nothing shows. Source: ours."""
+    known = {c['id'] for c in claims}
+    def shown(name):
+        "A claim by its id, or a test in words, linked to its file."
+        if name in known: return f'`{name}`'
+        found = re.fullmatch(r'(tests/[\w/]+\.py)::test_(\w+)', name)
+        if not found:
+            raise UserError(f'{name!r}: the id of a claim or tests/….py::test_…')
+        return f'[{found[2].replace("_", " ")}]({CODE}/{found[1]})'
+    def line(theory, code, verdict, page, *names):
+        "One line."
+        bold = re.sub(r'^(equal|differs)\b', r'**\1**', verdict)
+        if bold == verdict or not names:
+            raise UserError(f'{theory}: equal or differs, and shown by what?')
+        return theory, code, bold, ', '.join([page, *map(shown, names)])
+    return table([line(*cells) for cells in lines], THEORY)
+
+
+# %%
+stored = [{'id': 'sums.mean'}]
+half = '$(a+b)/2$', '`sums.py`: $a/2+b/2$', 'equal', '[claims](checks.ipynb)'
+where = 'tests/core/test_checks.py::test_claim_names_are_unique'
+Markdown(against([[*half, 'sums.mean', where]], stored))
+
+# %%
+wrong = [*half, 'sums.median'], [*half[:2], 'nearly equal', half[3], 'sums.mean'], half
+[raises(against, [line], stored) for line in wrong]
+
+# %% [markdown]
 # ## Where it lives
 #
 # `papers_nb.core.tables`. [Results](results.ipynb) makes its rows from records.

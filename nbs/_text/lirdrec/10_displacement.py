@@ -22,9 +22,12 @@ from papers_nb.errors import UserError
 
 # %%
 #| hide
+from functools import cache
 import numpy as np
+from hypothesis import strategies as st
 from torch.nn.functional import logsigmoid
 from papers_nb.core.checks import Check, claim, raises
+from papers_nb.core.hunt import Hunt, exact, reals, scales, tensors, wholes
 from papers_nb.core.plots import COLORS, slider, theme
 theme()
 
@@ -100,7 +103,7 @@ E, W = train(X, torch.optim.Adam)
 #
 # *Why.* The derivative of $-\log\sigma(z)$ is $-\sigma(-z)$, and $z=p^\top(e_i-e_j)+(x_i-x_j)^\top Wp$.
 #
-# So the gradient of the map is $\|x_i-x_j\|$ times as long as that of an identity: a matter of the **scale of the features**. Of the change of $z$ in one small step of equal rates, the map makes the part $\|x_i-x_j\|^2/(\|x_i-x_j\|^2+2)$, for rows of length one with cosine $c\ge0$ at most a half: such a triple shows no dominance. (For long rows already one triple is dominated. What the user's own row adds is left out here.)
+# So the gradient of the map is $\|x_i-x_j\|$ times as long as that of an identity: a matter of the **scale of the features**. Of the change of $z$ in one small step of equal rates, the map makes the part $\|x_i-x_j\|^2/(\|x_i-x_j\|^2+2)$, for rows of length one with cosine $c\ge0$ at most a half: such a triple shows no dominance. (Where $\|x_i-x_j\|^2>2$, as between long and unlike rows, already one triple is dominated. What the user's own row adds is left out here.)
 
 # %%
 #| exports
@@ -128,7 +131,7 @@ e_i.norm().item(), w.norm().item(), (w.norm()/e_i.norm()).item()
 #
 # $$W_T-W_0=\frac{\eta_W}{\eta_E}\,X^\top(E_T-E_0).$$ {#eq-law}
 #
-# *Why.* By the chain rule $\nabla_EL=G$ and $\nabla_WL=X^\top G$. Adding up the steps, $E_T-E_0=-\eta_E\sum G_t$ and $W_T-W_0=-\eta_WX^\top\sum G_t$. With momentum both velocities are the same sums of the same gradients, weighted alike, so the law stays. Adam divides every coordinate by its own history, and the law is gone.
+# *Why.* By the chain rule $\nabla_EL=G$ and $\nabla_WL=X^\top G$. Adding up the steps, $E_T-E_0=-\eta_E\sum G_t$ and $W_T-W_0=-\eta_WX^\top\sum G_t$. With momentum both velocities are the same sums of the same gradients, weighted alike, so the law stays. Adam divides every coordinate by its own history, and the law is gone, but for features that are one-hot rows, an item a row, where both histories are the same.
 #
 # Nothing here is special to BPR. What BPR contributes is the $G$. The law is about sums: VBPR, which sets features **beside** identities and gives users rows of their own for each, and an encoder with a hidden layer, are not of this form.
 
@@ -143,12 +146,20 @@ def displacement_law(
     lr_ratio: float=1., # learning rate of W over that of E
 )->float: # 0 where the law holds
     """Length of what the law does not explain of the map's movement, relative to that
-    movement; raises `UserError` for shapes that do not fit. Source: ours."""
+    movement, infinite for a map that stays where the law says it moves; raises
+    `UserError` for shapes that do not fit.
+
+    Source: ours."""
     if X.shape != (len(E), len(W)):
         raise UserError(f'X of shape {tuple(X.shape)}: ({len(E)}, {len(W)}) is '
                         'expected, items by features')
+    for name, a, like in ('E0', E0, E), ('W0', W0, W), ('W', W[:1], E[:1]):
+        if a.shape != like.shape:
+            raise UserError(f'{name} of shape {tuple(a.shape)}: {tuple(like.shape)} is '
+                            'expected')
     moved = W - W0
-    return ((moved - lr_ratio*X.T @ (E - E0)).norm()/moved.norm()).item()
+    missed = moved - lr_ratio*X.T @ (E - E0)
+    return (missed.norm()/moved.norm()).item() if missed.any() else 0.
 
 
 # %%
@@ -177,7 +188,7 @@ raises(displacement_law, *zero, *zero, X)
 #
 # *Why.* Put @eq-law into $X(W_T-W_0)$: $XX^\top(E_T-E_0)$, and $u_k^\top XX^\top=\sigma_k^2u_k^\top$. The movement of $Q$ is the sum of both.
 #
-# That is the bias, without approximation. Features win where $\sigma_k^2>1$. For $n$ rows of length one, $\sum_k\sigma_k^2=n$, so with many more items than features $\sigma_k^2$ is large on average, and identities are left with little if it is spread evenly; or a few strong directions take most of it. In the directions beyond the number of features identities have everything. **For rows of length one a single triple shows no dominance; sharing the map among many items makes it.**
+# That is the bias, without approximation. Features win where $\sigma_k^2>1$. For $n$ rows of length one, $\sum_k\sigma_k^2=n$, so with many more items than features $\sigma_k^2$ is large on average, and identities are left with little if it is spread evenly; or a few strong directions take most of it. In the directions beyond the number of features identities have everything. **For rows of length one whose cosine is not negative a single triple shows no dominance; a map that is shared by more items than it has features shows it in some direction.** For then the largest $\sigma_k^2$ is at least $n/D>1$.
 
 # %%
 #| exports
@@ -218,6 +229,9 @@ def decrease_share(
     """Part of a small step's decrease of the loss that the feature map makes.
 
     Source: ours."""
+    if not G.any():
+        raise UserError('G is zero: no small step lowers the loss')
+    G = G/G.abs().max()
     features = (X.T @ G).square().sum()
     return (features/(features + G.square().sum())).item()
 
@@ -231,7 +245,7 @@ decrease_share(column(1., 1., 0.), X), decrease_share(column(1., -1., 0.), X)
 #
 # ## Is it true?
 #
-# As on all pages, each claim is checked by routes that do not use it, and broken on purpose ([how](../core/checks.ipynb)).
+# As on all pages, each claim is checked by routes that do not use it, broken on purpose ([how](../core/checks.ipynb)) and [hunted](../core/hunt.ipynb).
 
 # %%
 rng = np.random.default_rng(0)
@@ -242,6 +256,20 @@ def by_autograd():
     e_i, e_j, w = zeros(3), zeros(3), zeros(4, 3)
     loss = -logsigmoid(P @ (QI + e_i + XI @ w - QJ - e_j - XJ @ w))
     return torch.cat([g.flatten() for g in torch.autograd.grad(loss, (e_i, e_j, w))])
+
+def triples(size):
+    "A user, two items and their features."
+    kinds = 'generic', 'zero', 'equal', 'lone', 'whole', 'tiny'
+    return st.tuples(wholes(1, size), wholes(1, size)).flatmap(
+        lambda n: st.fixed_dictionaries({
+            **{k: tensors(n[0], kinds=kinds) for k in ('p', 'q_i', 'q_j')},
+            **{k: tensors(n[1], kinds=kinds) for k in ('x_i', 'x_j')}}))
+
+def by_torch(p, q_i, q_j, x_i, x_j):
+    "The same for any triple."
+    e_i, e_j, w = zeros(len(p)), zeros(len(p)), zeros(len(x_i), len(p))
+    loss = -logsigmoid(p @ (q_i + e_i + x_i @ w - q_j - e_j - x_j @ w))
+    return torch.autograd.grad(loss, (e_i, e_j, w))
 
 def by_steps(h=1e-5):
     "The gradients by central differences, in numpy."
@@ -258,11 +286,22 @@ by_autograd()[:3], by_steps()[:3]
 #| code-fold: true
 #| code-summary: "The claim about one triple, its routes and its edits"
 flat = lambda f: torch.cat([g.flatten() for g in f(P, QI, QJ, XI, XJ)])
+
+def far_apart(f, z):
+    "The gradient by e_j of two items z apart, in units of the exponential of -z."
+    at = lambda *a: torch.tensor(a, dtype=torch.float64)
+    return f(at(1), at(z), at(0), at(0), at(0))[1]*np.exp(z)
+
 claim('lirdrec.triple_gradients',
     'For one triple $\\nabla_{e_i}=-\\delta p$, $\\nabla_{e_j}=\\delta p$, '
     '$\\nabla_W=-\\delta(x_i-x_j)p^\\top$.', of=triple_gradients, source='ours',
     checks=[Check('trusted implementation', flat, by_autograd, 1e-14, 'float64, torch autograd'),
             Check('finite differences', flat, by_steps, 1e-9, 'central differences with step 1e-5')],
+    hunts=[Hunt(triples, by_torch, 'trusted implementation', 1e-12, 'float64, torch autograd'),
+           Hunt(lambda size: st.fixed_dictionaries({'z': reals(0, 10*size)}), lambda z: 1/(1 + np.exp(-z)),
+                'algebra', 1e-9, 'δ times the exponential of z, so that the last digits of a triple that is '
+                'ranked well count', ours=far_apart, sizes=(1, 4, 64), most=64, points=25)],
+    equivalent={'-p @ (q_i - q_j) → (q_i - q_j) @ -p': 'an inner product'},
     mutants=[('sigmoid(-p', 'sigmoid(p'), ('x_i - x_j, p', 'x_i + x_j, p'),
              ('return -delta*p, delta*p', 'return -delta*p, -delta*p')])
 
@@ -292,8 +331,60 @@ def busy_training(optimizer, lr_w=.05, steps=200, **kw):
 
 round(displacement_law(*busy_training(torch.optim.Adam)), 2)
 
-
 # %%
+LOSSES = {'squared': lambda Q: (Q - 1).square().sum(),
+          'logistic': lambda Q: -logsigmoid(Q).sum(),
+          'waves': lambda Q: Q.sin().sum() + .1*Q.roll(1, 0).mul(Q).sum()}
+
+def trainings(size):
+    "Items, features, rates, steps and a loss."
+    return st.fixed_dictionaries(dict(
+        n=wholes(1, 2*size), features=wholes(1, size), steps=wholes(1, 2*size),
+        ratio=scales(.01, 100.), momentum=reals(0, .95), seed=wholes(0, 9),
+        loss=st.sampled_from(sorted(LOSSES))))
+
+@cache
+def trained(n, features, ratio, steps, momentum, loss, seed, decay=0., width=2):
+    "E and W before and after descent from a random start."
+    r = np.random.default_rng(seed)
+    normal = lambda *shape: torch.from_numpy(r.standard_normal(shape))
+    X = normal(n, features)/(n*features)**.5
+    start = normal(n, width), normal(features, width)
+    E, W = (a.clone().requires_grad_() for a in start)
+    lr = .01/(1 + ratio)
+    groups = [{'params': [E]}, {'params': [W], 'lr': ratio*lr}]
+    opt = torch.optim.SGD(groups, lr, momentum=momentum, weight_decay=decay)
+    for _ in range(steps):
+        opt.zero_grad()
+        LOSSES[loss](E + X @ W).backward()
+        opt.step()
+    return start[0], E.detach(), start[1], W.detach(), X
+
+def off_the_law(f, ratio, **given):
+    "What the law misses, of the movement and a millionth of where it started."
+    E0, E, W0, W, X = trained(ratio=ratio, **given)
+    moved, stood = (W - W0).norm().item(), (E0.norm() + W0.norm()).item()
+    return f(E0, E, W0, W, X, ratio)*moved/(moved + 1e-6*stood)
+
+def movements(size):
+    "Any two states, and features."
+    plain = 'generic', 'zero', 'equal', 'lone', 'whole'
+    def made(n, D, d):
+        "Of these sizes; the map has moved."
+        E, W = tensors(n, d, kinds=plain), tensors(D, d, kinds=plain)
+        X, after = tensors(n, D, kinds=plain), ('generic', 'lone', 'whole')
+        return st.fixed_dictionaries(
+            dict(E0=E, E=E, W0=W, W=tensors(D, d, kinds=after), X=X),
+            optional=dict(lr_ratio=scales(.01, 100.)))
+    given = st.tuples(*[wholes(1, size)]*3).flatmap(lambda s: made(*s))
+    return given.filter(lambda a: (a['W'] != a['W0']).any())
+
+def left_over(E0, E, W0, W, X, lr_ratio=1.):
+    "Root mean squares of what is left and of what moved, by einsum over the items."
+    moved = (W - W0).numpy()
+    explained = np.einsum('ik,ic->kc', X.numpy(), (E - E0).numpy())
+    return np.sqrt(np.mean((moved - lr_ratio*explained)**2)/np.mean(moved**2))
+
 def by_loop(rate_e, rate_w, steps=300):
     "Least squares on Q = E + X W by hand-written descent, in numpy."
     r = np.random.default_rng(3)
@@ -313,18 +404,44 @@ heavy = busy_training(torch.optim.SGD, momentum=.9)
 uneven = busy_training(torch.optim.SGD, lr_w=.01)
 claim('lirdrec.displacement_law',
     '$W_T-W_0=\\frac{\\eta_W}{\\eta_E}X^\\top(E_T-E_0)$ for gradient descent, '
-    'with and without momentum.', of=displacement_law, source='ours',
+    'with and without momentum, from rest and without weight decay.', of=displacement_law, source='ours',
     checks=[Check('trusted implementation', lambda f: [f(*sgd), f(*heavy), f(*uneven, .2)],
                   lambda: [0., 0., 0.], 1e-12, 'float64, 200 steps of torch.optim.SGD'),
             Check('brute force', lambda f: [f(*by_loop(.01, .01)), f(*by_loop(.01, .03), 3.)],
                   lambda: [0., 0.], 1e-12, 'float64, 300 steps in numpy'),
-            Check('limit', lambda f: f(zero[0], zero[0], zero[1], zero[1] + 1, X),
-                  lambda: 1., 1e-14, 'only the map moved: nothing is explained')],
+            Check('limit',
+                  lambda f: [f(zero[0], zero[0], zero[1], zero[1] + 1, X), f(*zero[:1]*2, *zero[1:]*2, X)],
+                  lambda: [1., 0.], 1e-14, 'only the map moved: nothing is explained; nothing moved'),
+            Check('limit', lambda f: 1/f(zero[0], zero[0] + 1, zero[1], zero[1], X), lambda: 0., 1e-14,
+                  'the law says that the map moves, and it rests: infinite')],
+    hunts=[Hunt(movements, left_over, 'trusted implementation', 1e-10, 'numpy.einsum; float64'),
+           Hunt(trainings, lambda **a: 0., 'trusted implementation', 1e-9,
+                'float64, up to 64 steps of torch.optim.SGD; a movement of a millionth keeps nine digits',
+                points=15, most=512, ours=off_the_law,
+                outside=(dict(n=5, features=3, ratio=1., steps=20, momentum=0., loss='squared', seed=0,
+                              decay=.1), 'with weight decay, from a start that is not zero'))],
+    equivalent={'moved - lr_ratio * X.T @ (E - E0) → lr_ratio * X.T @ (E - E0) - moved': 'a length follows'},
+    refuses=[lambda f: f(zero[0], zero[0], zero[1], zero[1] + 1, X[:2]),
+             lambda f: f(zero[0], zero[0], zero[1], zero[1] + 1, X[:, :1]),
+             lambda f: f(zero[0][:1], zero[0], zero[1], zero[1] + 1, X),
+             lambda f: f(zero[0], zero[0], zero[1][:1], zero[1] + 1, X),
+             lambda f: f(zero[0], zero[0], zero[1][:, :1], zero[1][:, :1] + 1, X)],
     mutants=[('lr_ratio*X.T', 'X.T/lr_ratio'), ('(E - E0)', '(E + E0)'),
              ('- lr_ratio', '+ lr_ratio'), ('/moved.norm()', '/X.norm()')])
 
-
 # %%
+not_huge = 'generic', 'zero', 'equal', 'lone', 'near', 'whole', 'tiny'
+
+def by_eigenvalues(X):
+    "Shares from the eigenvalues of XXᵀ; in their own directions these are a diagonal."
+    squares = np.linalg.eigvalsh(X @ X.T)[::-1].clip(0)
+    return squares/(1 + squares), np.diag(squares), np.eye(len(X))
+
+def in_directions(f, X):
+    "The shares; XXᵀ seen in the directions; and how these stand to one another."
+    shares, u = f(X)
+    return shares, u.T @ X @ X.T @ u, u.T @ u
+
 def measured_shares(scale=1., optimizer=torch.optim.SGD, n=10, **kw):
     "Share of features in every direction, measured after a training."
     r = np.random.default_rng(4)
@@ -357,10 +474,32 @@ claim('lirdrec.feature_share',
             Check('limit', lambda f: [*f(half)[0], *f(1e6*half)[0][:2], f(1e-6*half)[0][0]],
                   lambda: [.8, .5, 0., 1., 1., 0.], 1e-10,
                   'a diagonal X; very large and very small features')],
+    hunts=[Hunt(lambda size: st.tuples(wholes(1, size), wholes(1, size)).flatmap(
+                    lambda s: st.fixed_dictionaries(dict(X=tensors(*s, kinds=not_huge)))),
+                by_eigenvalues, 'trusted implementation', 1e-9,
+                'numpy.linalg.eigvalsh; float64', ours=in_directions, sizes=(1, 2, 8, 24))],
     mutants=[('sigma**2', 'sigma'), ('(1 + square)', '(2 + square)'), ('square/(1', '1/(1')])
 
 
 # %%
+def gradients(size):
+    "A gradient of any size but zero, and features."
+    some = 'generic', 'lone', 'near'
+    any_size = lambda *shape: st.builds(
+        torch.mul, tensors(*shape, kinds=some), scales(1e-200, 1e200))
+    return st.tuples(*[wholes(1, size)]*3).flatmap(lambda s: st.fixed_dictionaries(dict(
+        G=any_size(s[0], s[1]),
+        X=tensors(s[0], s[2], kinds=not_huge))))
+
+def in_fractions(G, X):
+    "The quotient of exact sums of squares."
+    by_w, by_e = ((a**2).sum() for a in (exact(X).T @ exact(G), exact(G)))
+    return float(by_w/(by_e + by_w))
+
+def beyond(share, shares):
+    "How far a share is outside the smallest and the largest of some."
+    return max(0, share - shares.max(), shares.min() - share)
+
 def by_small_steps(step=1e-6):
     """Decrease of a logistic loss by a small step of the map alone, over that of both
     alone, in numpy."""
@@ -387,6 +526,11 @@ claim('lirdrec.decrease_share',
                   lambda: [.5, .9, .8], 1e-14,
                   'identities in disguise, the same three times as large, '
                   'and one feature that all share')],
+    hunts=[Hunt(gradients, in_fractions, 'algebra', 1e-12, 'fractions, then float64', sizes=(1, 2, 6, 12),
+                most=48),
+           Hunt(gradients, lambda G, X: 0., 'brute force', 1e-10, 'numpy.linalg.eigvalsh; float64',
+                ours=lambda f, G, X: beyond(f(G, X), by_eigenvalues(X)[0]))],
+    refuses=[lambda f: f(0*one, eye)],
     mutants=[('X.T @ G', 'X.T @ G.abs()'), ('G.square()', 'G.abs()'), ('features + G', '2*features + G')])
 
 
@@ -419,8 +563,8 @@ def spectrum(scale, ax):
 #| echo: false
 slider('features times', [.1, .3, 1, 3, 10], spectrum,
     'With plain descent and with momentum the measured shares lie on the curve at every scale; '
-    'with Adam they do not. The larger the features, the more directions they take over; '
-    'where no feature reaches, identities do all.', start=1)
+    'with Adam hardly one does where features reach. The larger the features, the more directions '
+    'they take over; where no feature reaches, identities do all.', start=1)
 
 # %% [markdown]
 # A share above one, with Adam, means that features went too far and identities took a part back.
@@ -441,15 +585,15 @@ slider('features times', [.1, .3, 1, 3, 10], spectrum,
 [feature_share(s*torch.eye(1, dtype=torch.float64))[0].item() for s in (1., 10.)]
 
 # %% [markdown]
-# **2.** Weight decay of equal strength on both, equal rates, no momentum. Does the law hold?
+# **2.** Weight decay of equal strength on both, equal and constant rates, no momentum. Does the law hold?
 #
 # <details><summary>Answer</summary>
 #
-# From a start at zero, yes. From any other, the difference $M=W-X^\top E$ shrinks by the same factor in every step, whatever the loss, so that $W$ is driven to $X^\top E$.
+# From a start at zero, or any with $W_0=X^\top E_0$, yes. From others, the difference $M=W-X^\top E$ shrinks by the same factor in every step, whatever the loss, so that $W$ is driven to $X^\top E$.
 #
 # </details>
 #
-# **3.** The features are replaced by one-hot rows. What is the share?
+# **3.** The features are replaced by one-hot rows, another for each item. What is the share?
 #
 # <details><summary>Answer</summary>
 #

@@ -24,8 +24,11 @@ from papers_nb.errors import UserError
 # %%
 #| hide
 import sympy
+from hypothesis import strategies as st
 from scipy.integrate import solve_ivp
+from scipy.linalg import expm
 from papers_nb.core.checks import Check, claim, raises
+from papers_nb.core.hunt import Hunt, reals, scales, tensors, wholes
 from papers_nb.core.plots import COLORS, slider, theme
 from papers_nb.lirdrec.data import synthetic
 theme()
@@ -87,7 +90,7 @@ def filled(
 ): # parts of the target that identities and features have reached, each like `square`
     """How far identities and features have come on a squared loss, direction by
     direction. Source: ours."""
-    if time < 0:
+    if not time >= 0:
         raise UserError(f'time={time}: at least 0')
     square = np.asarray(square, dtype=float)
     both = 1 - np.exp(-(1 + square)*time)
@@ -102,7 +105,7 @@ raises(filled, 1., -1.)
 
 
 # %% [markdown]
-# BPR is no squared loss: its curvature differs from pair to pair and mixes the directions, and without a penalty it has no end. The order of events holds as far as the curvature is about even; a number of epochs does not follow. For an encoder with hidden layers the kernel of its Jacobian takes the place of $XX^\top$, as long as it stays nearly linear.
+# BPR is no squared loss: its curvature differs from pair to pair and mixes the directions, and without a penalty it need have no end. The order of events holds as far as the curvature is about even; a number of epochs does not follow. For an encoder with hidden layers the kernel of its Jacobian takes the place of $XX^\top$, as long as it stays nearly linear.
 #
 # ## Statement 2: who is asked how often
 #
@@ -114,7 +117,7 @@ raises(filled, 1., -1.)
 #
 # *Why.* Each of the $|N_u|$ triples of user $u$ draws evenly among the $|\mathcal I|-|N_u|$ items that $u$ did not take.
 #
-# Where nobody takes a large part of all items, all are drawn about equally often, while the number of pairs differs by orders of magnitude. (With a graph, rows also move through their neighbours; only direct moves are counted here.)
+# Where nobody takes a large part of all items, and the users of no item hold a large part of all pairs, all are drawn about equally often, while the number of pairs can differ by orders of magnitude. (An item that everybody has is never drawn, and one of a single very busy user seldom.) (With a graph, rows also move through their neighbours; only direct moves are counted here.)
 
 # %%
 #| exports
@@ -155,11 +158,11 @@ draws.min().item(), draws.max().item(), more.item()
 #
 # ## Statement 3: Adam's first step
 #
-# Adam divides each coordinate by its own size, so its first step moves every entry of $E$ by $\eta$. It moves the map by $\eta$ in every entry too, and so the row of item $i$ by
+# Adam divides each coordinate by its own size, so its first step moves by $\eta$ every entry of $E$ with a gradient far above Adam's $\epsilon$ (by half of that at $\epsilon$ itself, by nothing at 0). It moves the entries of the map by $\eta$ too, and so the row of item $i$ by
 #
 # $$\bigl|\eta\,x_i^\top\operatorname{sign}(X^\top G)\bigr|\le\eta\,\|x_i\|_1$$ {#eq-adam}
 #
-# in each of its numbers. For a row of length one with 384 even-sized random numbers $\|x\|_1\approx\sqrt{2\cdot384/\pi}$. The bound is reached when the signs agree, as after a single triple; when many unrelated items have gradients the signs cancel:
+# in each of its numbers. For a row of length one with 384 normal random numbers $\|x\|_1\approx\sqrt{2\cdot384/\pi}$. The bound is reached when the signs agree, as where a single item has a gradient. After a single triple they are those of $x_i-x_j$: for two unrelated rows of normal numbers about $1/\sqrt2$ of the bound is left, and it can be nothing, as for $x_i=(1,1)/\sqrt2$ and $x_j=(2,3)/\sqrt{13}$. When many unrelated items have gradients the signs cancel:
 
 # %%
 #| exports
@@ -180,15 +183,18 @@ rows = torch.nn.functional.normalize(torch.randn(500, 384, dtype=torch.float64),
 few = torch.zeros(500, 1, dtype=torch.float64)
 few[0] = 1.
 every = torch.randn(500, 8, dtype=torch.float64)
+one_triple = few.clone()
+one_triple[1] = -1.
 {'bound': (2*384/np.pi)**.5,
  'one item has a gradient': adam_first_step(rows, few, 1.)[0].item(),
+ 'one triple': adam_first_step(rows, one_triple, 1.)[0].item(),
  'all have': adam_first_step(rows, every, 1.).mean().item()}
 
 
 # %% [markdown]
 # ## Is it true?
 #
-# Each route takes another way, and a formula that was broken on purpose must be noticed by at least ten times the allowed difference ([how](../core/checks.ipynb)).
+# Each route takes another way, and a formula that was broken on purpose must be noticed by at least ten times the allowed difference ([how](../core/checks.ipynb)), and each claim is [hunted](../core/hunt.ipynb).
 
 # %%
 def by_solver(time):
@@ -205,6 +211,11 @@ def by_solver(time):
     U, sigma, _ = np.linalg.svd(X)
     part = lambda a: (U.T @ a)/(U.T @ T).ravel()
     return np.r_[sigma**2, 0, 0], part(state[:5]), part(X @ state[5:])
+
+def by_exponential(square, time):
+    "Both parts of each direction from the exponential of their joint flow."
+    flow = lambda s: expm(time*np.array([[-1, -1, 1], [-s, -s, s], [0, 0, 0]]))[:2, 2]
+    return np.transpose([flow(s) for s in square])
 
 def by_sympy(square, time):
     "One direction, solved symbolically."
@@ -229,7 +240,14 @@ claim('lirdrec.filled',
                   'exact, then rounded to float64'),
             Check('limit', lambda f: [*f(3., 1e9), *f(5., 0.), *f(0., 1.)],
                   lambda: [.25, .75, 0., 0., 1 - np.exp(-1), 0.], 1e-14,
-                  'the end, the start, a direction without features')],
+                  'the end, the start, a direction without features'),
+            Check('trusted implementation', lambda f: f(np.array([255, 3], dtype=np.uint8), .1),
+                  lambda: by_exponential([255., 3.], .1), 1e-12, 'scipy.linalg.expm; squares in bytes')],
+    hunts=[Hunt(lambda size: st.fixed_dictionaries(dict(
+                    square=st.lists(reals(0, size), min_size=1, max_size=3).map(np.array),
+                    time=reals(0, 10))), by_exponential, 'trusted implementation', 1e-9,
+                'scipy.linalg.expm; float64', most=100)],
+    refuses=[lambda f: f(1., -1e-9), lambda f: f(1., np.nan)],
     mutants=[('-(1 + square)*time', '-square*time'), ('both/(1 + square), square', 'both, square'),
              ('square*both', 'both')])
 
@@ -243,6 +261,21 @@ def by_counting(user, item):
         "Of item i, over the users who did not take it."
         return sum(len(n)/(len(occurs) - len(n)) for n in took.values() if i not in n)
     return [draws(i) if i in occurs else 0. for i in range(max(item) + 1)]
+
+def shops(size):
+    "Pairs of users and items, in any order; no user has all items, and some have none."
+    def made(users, items, density, seed):
+        "One shop."
+        r = np.random.default_rng(seed)
+        took = r.random((users, items)) < density
+        pairs = r.permutation(np.argwhere(took)).reshape(-1, 2)
+        return dict(zip(('user', 'item'), torch.from_numpy(pairs.T.copy())))
+    def sound(shop):
+        "There is a pair, and for each user an item that is left."
+        counts = torch.bincount(shop['user'])
+        return len(counts) and counts.max() < len(shop['item'].unique())
+    sizes = wholes(2, size), wholes(2, size)
+    return st.builds(made, *sizes, reals(.1, .9), wholes(0, 999)).filter(sound)
 
 def by_drawing(user, item, epochs=4000):
     "Average draws over many epochs, numpy."
@@ -263,18 +296,32 @@ by_counting(USERS, ITEMS)[:3], by_drawing(USERS, ITEMS)[:3]
 #| code-summary: "The claim about the draws, its routes and its edits"
 pairs = (torch.tensor(USERS), torch.tensor(ITEMS))
 claim('lirdrec.expected_negatives',
-    'In an epoch item $i$ is drawn $\\sum_{u:i\\notin N_u}|N_u|/(|\\mathcal I|-|N_u|)$ times.',
+    'In an epoch an item $i$ that occurs is drawn $\\sum_{u:i\\notin N_u}|N_u|/(|\\mathcal I|-|N_u|)$ times '
+    'on average.',
     of=expected_negatives, source='ours, for the sampler of MMRec',
     checks=[Check('brute force', lambda f: [*f(*pairs), *f(user, item)],
                   lambda: [*by_counting(USERS, ITEMS), *by_counting(user.tolist(), item.tolist())],
                   1e-12, 'float64'),
             Check('sampling', lambda f: f(*pairs), lambda: by_drawing(USERS, ITEMS), .15,
                   'four standard errors over 4,000 epochs of about six draws')],
+    hunts=[Hunt(shops, lambda user, item: by_counting(user.tolist(), item.tolist()), 'brute force', 1e-12,
+                'float64', sizes=(2, 3, 8, 24), most=200)],
+    refuses=[lambda f, items=items: f(torch.tensor([0, 0, 1]), torch.tensor(items))
+             for items in ([0, 1, 1], [0, 2, 2])],
+    equivalent={'none.index_add(0, item, rate[user]) → none.index_add(-1, item, rate[user])':
+        'the only axis'},
     mutants=[('(occurs.sum() - taken)', 'occurs.sum()'), ('rate.sum() - ', 'rate.sum() + '),
              ('rate[user]', 'taken[user]')])
 
 
 # %%
+def step_of_adam(x, G, lr):
+    "How far the first step of torch's Adam moves XW under a loss with the gradient G."
+    W = torch.zeros(x.shape[1], G.shape[1], dtype=torch.float64, requires_grad=True)
+    ((x @ W)*G).sum().backward()
+    torch.optim.Adam([W], lr, eps=1e-300).step()
+    return (x @ W.detach()).abs()
+
 def by_torch(lr=.01):
     "Movement of XW in the first step of torch's Adam, from a random start."
     torch.manual_seed(1)
@@ -293,19 +340,23 @@ X9, G9, _ = by_torch()
 #| code-summary: "The claim about Adam, its routes and its edits"
 def loops():
     "The same sums, number by number."
-    sign = lambda k, c: np.sign(sum(X9[j, k]*G9[j, c] for j in range(9)))
+    sign = lambda k, c: np.sign(sum(float(X9[j, k]*G9[j, c]) for j in range(9)))
     moved = lambda i, c: abs(sum(.01*X9[i, k]*sign(k, c) for k in range(6)))
     return [[moved(i, c) for c in range(3)] for i in range(9)]
 
 one_hot, some = torch.eye(3, dtype=torch.float64), torch.tensor([[2.], [-.1], [0.]], dtype=torch.float64)
 claim('lirdrec.adam_first_step',
-    'Adam\'s first step moves the row of item $i$ by $|\\eta\\,x_i^\\top\\mathrm{sign}(X^\\top G)|$.',
+    'Adam\'s first step moves the row of item $i$ by $|\\eta\\,x_i^\\top\\mathrm{sign}(X^\\top G)|$, '
+    'where no entry of $X^\\top G$ but 0 comes near its $\\epsilon$.',
     of=adam_first_step, source='ours',
     checks=[Check('trusted implementation', lambda f: f(X9, G9, .01), lambda: by_torch()[2], 1e-12,
                   'float64; torch.optim.Adam with a tiny ε'),
             Check('brute force', lambda f: f(X9, G9, .01), loops, 1e-14, 'float64, sums written out'),
             Check('limit', lambda f: f(one_hot, some, .5), lambda: [[.5], [.5], [0.]], 1e-15,
                   'one-hot features: the step of identities')],
+    hunts=[Hunt(lambda size: st.tuples(*[wholes(1, size)]*3).flatmap(lambda s: st.fixed_dictionaries(dict(
+                    x=tensors(s[0], s[1]), G=tensors(s[0], s[2]), lr=scales(1e-5, 1.)))), step_of_adam,
+                'trusted implementation', 1e-9, 'torch.optim.Adam with the least of all ε; float64')],
     mutants=[('.sign()', ''), ('lr*x', 'x'), ('x.T @ G', 'x.T @ G.abs()')])
 
 
@@ -354,11 +405,11 @@ slider('time', [.02, .1, .3, 1, 3, 10], race,
 filled(.9, 1e9)
 
 # %% [markdown]
-# **2.** A user takes one item more. Which $\nu_i$ rise?
+# **2.** A user takes one item more, one that others took before. Which $\nu_i$ rise?
 #
 # <details><summary>Answer</summary>
 #
-# Those of the items that the user still has not taken; that of the new one falls.
+# Those of the items that the user still has not taken; that of the new one falls, or stays if it is the user's first. (An item that is new to training makes the set of all items larger: then the other users draw each old item more rarely, and this user still draws those left more often.)
 #
 # </details>
 

@@ -1,7 +1,7 @@
 # %% [markdown]
 # # The cosine transform is a rotation
 #
-# > For plain descent it changes nothing at all; for Adam it changes the axes; and in two dimensions it mixes up the items.
+# > For plain descent it is another start and nothing else; for Adam it changes the axes; and in two dimensions it mixes up the items.
 
 # %% [markdown]
 # Zhou et al. 2025 (LIRDRec): one-dimensional in the official code, `src/models/lirdrec.py`, two-dimensional in the formula that a review quotes; statements and proofs are ours · 8 minutes · what you need first: [the recommender](21_lirdrec.ipynb) as far as its branches
@@ -24,9 +24,12 @@ from papers_nb.errors import UserError
 
 # %%
 #| hide
+import functools
 import numpy as np, scipy.fft, sympy
+from hypothesis import strategies as st
 from torch import nn
 from papers_nb.core.checks import Check, claim, raises
+from papers_nb.core.hunt import Hunt, reals, tensors, wholes
 from papers_nb.core.plots import COLORS, slider, theme
 theme()
 
@@ -76,7 +79,7 @@ z.round(3), x @ x.T, (z @ z.T).round(12)
 #
 # With $\varphi=\pi m/2D$ and a whole number $0<|m|<2D$ the numerator is $\sin\pi m=0$. For rows $k\ne l$ both $m=k-l$ and $m=k+l$ are of that kind, so the product is 0. For $k=l>0$ the first sum is $D$ and the second 0; for $k=l=0$ both are $D$. The factors make 1 of either.
 #
-# **Consequence.** Lengths, products and angles of rows do not change. A graph of alike items is the same before and after.
+# **Consequence.** Lengths, products and angles of rows do not change. A graph of alike items is the same before and after, but for exact ties, which rounding breaks. (The determinant may be −1: by a rotation this page means any orthonormal matrix, one that mirrors too.)
 
 # %%
 #| exports
@@ -95,7 +98,7 @@ def dct_matrix(
 TRANSFORMS = ('1d', '2d', 'none', 'random')
 
 def transform(
-    x: Tensor,      # features, (n, D)
+    x: Tensor,      # features, no side empty, (n, D)
     kind: str='1d', # one of TRANSFORMS: along rows, over items too, none, a random turn
 )->Tensor: # like x
     """Turn the features before the shared branch.
@@ -178,12 +181,12 @@ transform(rows) @ w.T, rows @ equivalent_layer(w).T
 #
 # ## Statement 3: in two dimensions, items are mixed up
 #
-# $T(X)=C_nXC_D^\top$ is a rotation of the whole table. But its row $i$ is not about item $i$: it is the $i$-th *frequency over the numbering of the items*, a mixture of all of them. Number the items otherwise, by a permutation $\Pi$, and in general $T(\Pi X)\ne\Pi\,T(X)$: the features of an item depend on its number, on everybody else's, and change when an item is added. Angles between items are not kept. Used as features of item $i$ such a row is, for features without order, like a random code of its own: an identity in disguise, which the paper wants to leave out. The code does not do this.
+# $T(X)=C_nXC_D^\top$ is a rotation of the whole table. But its row $i$ is not about item $i$: it is the $i$-th *frequency over the numbering of the items*, a mixture of all of them. Number the items otherwise, by a permutation $\Pi$, and in general $T(\Pi X)\ne\Pi\,T(X)$: the features of an item depend on its number, on everybody else's, and change when an item is added. Angles between items are in general not kept. Used as features of item $i$ such a row is, where the numbering means nothing, like a random code of its own (but for the first, the sum over all items): an identity in disguise, which the paper wants to leave out. The code does not do this.
 
 # %%
 #| exports
 def numbering_effect(
-    x: Tensor,      # features, (n, D)
+    x: Tensor,      # features, not all zero, (n, D)
     order: Tensor,  # a permutation of the items, (n,)
     kind: str='1d', # as in `transform`
 )->float: # 0: an item's row does not depend on its number
@@ -205,7 +208,7 @@ effect = lambda kind: round(numbering_effect(features, order, kind), 3)
 #
 # ## Is it true?
 #
-# Each route takes another way, and a formula that was broken on purpose must be noticed by at least ten times the allowed difference ([how](../core/checks.ipynb)).
+# Each route takes another way, and a formula that was broken on purpose must be noticed by at least ten times the allowed difference ([how](../core/checks.ipynb)), and each claim is [hunted](../core/hunt.ipynb).
 
 # %%
 def by_sympy(size):
@@ -226,6 +229,7 @@ by_sympy(3)[1]
 #| code-summary: "The claim about the matrix, its routes and its edits"
 by_scipy = lambda D: scipy.fft.dct(np.eye(D), norm='ortho', axis=0)
 several = lambda f: np.concatenate([np.asarray(f(D)).ravel() for D in (1, 2, 7, 48)])
+with_products = lambda f, size: (f(size), f(size) @ f(size).T)
 claim('lirdrec.dct_matrix', 'The cosine transform is orthonormal: $C_DC_D^\\top=I$.', of=dct_matrix,
     source='Ahmed et al. 1974; proof: ours',
     checks=[Check('trusted implementation', several, lambda: several(by_scipy), 1e-13,
@@ -233,15 +237,80 @@ claim('lirdrec.dct_matrix', 'The cosine transform is orthonormal: $C_DC_D^\\top=
             Check('algebra', lambda f: f(4), lambda: by_sympy(4)[0], 1e-14, 'exact, then rounded to float64'),
             Check('limit', lambda f: [*(f(60) @ f(60).T - torch.eye(60)).flatten()], lambda: np.zeros(3600),
                   1e-13, 'float64; the statement itself')],
+    hunts=[Hunt(lambda most: st.fixed_dictionaries({'size': wholes(1, most)}),
+        lambda size: (by_scipy(size), np.eye(size)), 'trusted implementation', 1e-12,
+        'float64; scipy.fft.dct and the identity; angles up to πD are off by D·1e-15', ours=with_products,
+        sizes=(1, 2, 16, 64), most=256, points=20)],
+    refuses=[lambda f: f(0), lambda f: f(-1)],
     mutants=[('(2*i + 1)', '(2*i)'), ('(2/size)**.5', '(1/size)**.5'), ('c[0] /= 2**.5', 'c[0] /= 2'),
              ('(2*size)', '(2*size + 1)')])
 
 
 # %%
-def two_trainings(optimizer, size=6, steps=120, **kw):
+def some_tables(size):
+    "Features of some items, or of a few hundred, and a kind, at some points left out."
+    tall = st.tuples(st.sampled_from((255, 256, 257, 513)), wholes(1, 3))
+    shapes = st.tuples(wholes(1, size), wholes(1, size)) | tall
+    kind = {'kind': st.sampled_from(TRANSFORMS)}
+    return shapes.flatmap(
+        lambda s: st.fixed_dictionaries({'x': tensors(*s)}, optional=kind))
+
+def by_other_code(x, kind='1d'):
+    "The four kinds by SciPy and NumPy."
+    d = x.shape[1]
+    draws = torch.Generator().manual_seed(d)
+    free = torch.randn(d, d, generator=draws, dtype=torch.float64)
+    turns = {
+        '1d': lambda x: scipy.fft.dct(x, norm='ortho'),
+        '2d': lambda x: scipy.fft.dctn(x, norm='ortho'),
+        'none': lambda x: x,
+        'random': lambda x: x @ np.linalg.qr(free.numpy())[0].T}
+    return turns[kind](x.double().numpy())
+
+by_other_code(torch.eye(2), '2d')
+
+# %%
+#| code-fold: true
+#| code-summary: "The claim about the transform of features, its routes and its edits"
+length = lambda x: x.norm().item() or 1.
+in_lengths = lambda f, x, **kind: f(x, **kind)/length(x)
+judge = lambda x, **kind: by_other_code(x, **kind)/length(x)
+single = lambda size: some_tables(size).map(lambda given: {**given, 'x': given['x'].float()})
+twos = torch.full((4, 4), 2., dtype=torch.float64)
+many = torch.from_numpy(np.random.default_rng(2).standard_normal((40_000, 2)))
+def of_even_rows(f):
+    "What becomes of even rows, and whether float32 stays float32."
+    turned, stays = f(twos, 'random'), [f(twos.float(), k).dtype == torch.float32 for k in TRANSFORMS]
+    parts = f(twos), f(twos, '2d'), f(twos, 'none'), turned @ turned.T, torch.tensor(stays)
+    return torch.cat([part.flatten() for part in parts])
+
+claim('lirdrec.transform',
+    'Rows become $XC_D^\\top$ (1-D), $C_nXC_D^\\top$ (2-D), stay, or are turned by one orthonormal matrix.',
+    of=transform, source='official code, src/models/lirdrec.py (1-D); Zhou et al. 2025 (2-D); ours (random)',
+    checks=[Check('brute force', lambda f: torch.stack([f(features), f(features, '2d')]),
+                  lambda: torch.stack([rows := features @ dct_matrix(32).T, dct_matrix(200) @ rows]),
+                  1e-12, 'float64; the whole matrices'),
+            Check('limit', of_even_rows, lambda: [*[4, 0, 0, 0]*4, 8, *[0]*15, *[2]*16, *[16]*16, *[1]*4],
+                  1e-12, 'equal numbers become one; a turn keeps products of rows; float32 stays'),
+            Check('trusted implementation', lambda f: f(many), lambda: by_other_code(many), 1e-12,
+                  'float64; scipy.fft; more rows than any set has')],
+    hunts=[Hunt(some_tables, judge, 'trusted implementation', 1e-12,
+                'float64; scipy.fft, numpy.linalg.qr of draws with conditions up to 1e4; in lengths of x',
+                ours=in_lengths),
+           Hunt(single, judge, 'trusted implementation', 1e-6, 'float32, rounded up to four times',
+                ours=in_lengths, points=20)],
+    refuses=[lambda f: f(twos, '3d'), lambda f: f(twos, 'd')],
+    mutants=[("kind: str='1d'", "kind: str='none'"), ("'2d' else turned", "'1d' else turned"),
+             ('_dct(turned.T).T', '_dct(turned)'), ('_turn(x.shape[1])', '(2*_turn(x.shape[1]))')],
+    equivalent=dict.fromkeys(('x.split(256) → x.split(257)', 'x.split(256) → x.split(255)'),
+                             'a row does not depend on the rows beside it'))
+
+
+# %%
+def two_trainings(optimizer, size=6, steps=120, seed=0, **kw):
     """A small network on transformed features and its equivalent on plain ones, trained
     side by side; their first layers."""
-    torch.manual_seed(0)
+    torch.manual_seed(seed)
     x, target = (torch.randn(30, n, dtype=torch.float64) for n in (size, 1))
     layers = lambda: (nn.Linear(size, 8), nn.LeakyReLU(), nn.Linear(8, 1))
     a, b = (nn.Sequential(*layers()).double() for _ in range(2))
@@ -249,15 +318,15 @@ def two_trainings(optimizer, size=6, steps=120, **kw):
     turn = torch.from_numpy(scipy.fft.dct(np.eye(size), norm='ortho', axis=0))
     b[0].weight.data = a[0].weight.data @ turn
     for net, seen in ((a, x @ turn.T), (b, x)):
-        opt = optimizer(net.parameters(), **kw)
+        opt = getattr(torch.optim, optimizer)(net.parameters(), **kw)
         for _ in range(steps):
             opt.zero_grad()
             (net(seen) - target).square().mean().backward()
             opt.step()
     return a[0].weight.detach(), b[0].weight.detach()
 
-plain = two_trainings(torch.optim.SGD, lr=.05, momentum=.9, weight_decay=.01)
-adam = two_trainings(torch.optim.Adam, lr=.01)
+plain = two_trainings('SGD', lr=.05, momentum=.9, weight_decay=.01)
+adam = two_trainings('Adam', lr=.01)
 [(equivalent_layer(a) - b).abs().max().item() for a, b in (plain, adam)]
 
 # %%
@@ -269,14 +338,28 @@ def by_sums():
     columns = by_scipy(6).T
     return np.array([[sum(w*c for w, c in zip(row, column)) for column in columns] for row in W6.numpy()])
 
+pair = functools.cache(two_trainings)
+trainings = lambda size: st.fixed_dictionaries(dict(
+    optimizer=st.just('SGD'), size=wholes(1, size), steps=wholes(1, 2*size), seed=st.integers(0, 999),
+    lr=reals(0, .02), momentum=reals(0, .95), dampening=reals(0, 1), weight_decay=reals(0, 1)))
+layers = lambda size: st.tuples(wholes(1, size), wholes(1, size)).flatmap(
+    lambda shape: st.fixed_dictionaries({'weight': tensors(*shape)}))
 claim('lirdrec.equivalent_layer',
     'Trained by descent with momentum and decay, a layer on the transform stays $W\'_t=W_tC$.',
     of=equivalent_layer, source='ours',
     checks=[Check('trusted implementation', lambda f: f(plain[0]), lambda: plain[1], 1e-11,
                   'float64, 120 steps of torch.optim.SGD with momentum and decay'),
             Check('brute force', lambda f: f(W6), by_sums, 1e-13, 'float64, sums written out'),
+            Check('brute force', lambda f: f(W6.float()), by_sums, 1e-6, 'float32, sums written out'),
             Check('limit', lambda f: f(torch.eye(2, dtype=torch.float64))[0], lambda: [.5**.5, .5**.5], 1e-14,
                   'two features: half the sum')],
+    hunts=[Hunt(layers, lambda weight: scipy.fft.idct(weight, norm='ortho')/length(weight),
+                'trusted implementation', 1e-13, 'float64; scipy.fft.idct; relative to the length',
+                ours=lambda f, weight: f(weight)/length(weight), sizes=(1, 2, 8, 32), most=256),
+           Hunt(trainings, lambda **given: pair(**given)[1], 'trusted implementation', 1e-10,
+                'float64; up to 32 steps of torch.optim.SGD', ours=lambda f, **given: f(pair(**given)[0]),
+                sizes=(1, 4, 16), most=16, points=25,
+                outside=(dict(optimizer='Adam', lr=.01), 'with Adam'))],
     mutants=[('dct_matrix(weight.shape[1])', 'dct_matrix(weight.shape[1]).T'), ('weight @', '2*weight @'),
              ('weight @', '-weight @')])
 
@@ -292,11 +375,16 @@ renumbered(features.numpy(), order.numpy())
 # %%
 #| code-fold: true
 #| code-summary: "The claim about the numbering, its routes and its edits"
+numbered = lambda size: some_tables(size).filter(lambda given: given['x'].any()).flatmap(
+    lambda given: st.permutations(range(len(given['x']))).map(lambda o: {**given, 'order': torch.tensor(o)}))
+effect_by_scipy = lambda x, order, kind='1d': renumbered(x.numpy(), order.numpy()) if kind == '2d' else 0.
 swapped = torch.tensor([1, 0, 2])
 equal, first = torch.ones(3, 2, dtype=torch.float64), torch.eye(3, dtype=torch.float64)[:, :1]
 claim('lirdrec.numbering_effect',
     'The one-dimensional transform commutes with every numbering of the items, '
     'the two-dimensional one does not.', of=numbering_effect, source='ours',
+    hunts=[Hunt(numbered, effect_by_scipy, 'trusted implementation', 1e-12, 'float64; scipy.fft.dctn',
+                points=30)],
     checks=[Check('trusted implementation', lambda f: [f(features, order, '2d'), f(features, order, '1d')],
                   lambda: [renumbered(features.numpy(), order.numpy()), 0.], 1e-12,
                   'float64; scipy.fft.dctn'),
@@ -304,6 +392,8 @@ claim('lirdrec.numbering_effect',
                                       f(first, swapped, 'none')],
                   lambda: [0., 2**.5, 0.], 1e-12,
                   'no renumbering; equal items, whose rows swap a full one and an empty one; no transform')],
+    equivalent={'transform(x[order], kind) - transform(x, kind)[order] → '
+                'transform(x, kind)[order] - transform(x[order], kind)': 'only its length is used'},
     mutants=[('transform(x, kind)[order]', 'transform(x, kind)'), ('x[order], kind', 'x, kind'),
              ('/x.norm()', ''), (' - transform(x, kind)[order]', ' + transform(x, kind)[order]')])
 
@@ -339,6 +429,7 @@ slider('neighbours alike', [0, .3, .6, .8, .95], gathered,
     'random rotation or no transform; only where neighbours are alike does it put most of the '
     'length into few numbers.', start=0)
 
+
 # %% [markdown]
 # ## What if
 #
@@ -356,14 +447,22 @@ slider('neighbours alike', [0, .3, .6, .8, .95], gathered,
 #
 # <details><summary>Answer</summary>
 #
-# In one dimension nothing but rounding; in two everything.
+# In one dimension nothing but rounding, which may decide between exact ties. In two, who is alike whom becomes a matter of the numbering: of a row's ten nearest no more are kept than chance would keep.
 #
 # </details>
 
 # %%
-cosine = lambda z: nn.functional.cosine_similarity(z[:3, None], z[None, :3], dim=2)
-change = lambda kind: cosine(transform(features, kind)) - cosine(features)
-[change(kind).abs().max().item() for kind in ('1d', '2d')]
+def nearest(z):
+    "The ten rows that are nearest to each row by angle."
+    z = nn.functional.normalize(z)
+    return (z @ z.T).fill_diagonal_(-1).topk(10).indices.tolist()
+
+def kept(kind):
+    "Part of a row's ten nearest that the transform keeps, on average."
+    lists = zip(nearest(features), nearest(transform(features, kind)))
+    return np.mean([len({*a} & {*b})/10 for a, b in lists]).item()
+
+{'1d': kept('1d'), '2d': kept('2d'), 'by chance': 10/199}
 
 # %% [markdown]
 # ## Where it lives

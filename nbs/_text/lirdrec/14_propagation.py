@@ -23,12 +23,14 @@ from papers_nb.errors import UserError
 
 # %%
 #| hide
-import sympy
+from functools import cache
+from hypothesis import strategies as st
 from IPython.display import Markdown
 from scipy.stats import spearmanr
 from torch.nn.functional import normalize
 from torch.utils.flop_counter import FlopCounterMode
 from papers_nb.core.checks import Check, claim, raises
+from papers_nb.core.hunt import Hunt, reals, scales, tensors, wholes
 from papers_nb.core.plots import COLORS, slider, theme
 from papers_nb.core.tables import table
 from papers_nb.lirdrec.data import TRAIN, Interactions, synthetic
@@ -88,7 +90,7 @@ roots = [torch.tensor(d)[:, None]**.5 for d in ([1., 1., 2.], [3., 1.])]
 #
 # *Why.* Let everybody have a pair. For any $x$, $x^\top(I\pm\hat A)x=\sum(x_a/\sqrt{\deg_a}\pm x_b/\sqrt{\deg_b})^2\ge0$, summed over all pairs $(a,b)$ of the graph: so $|\lambda|\le1$. (Who has none has a row and column of zeros, and the eigenvalue 0.) And $(\hat A\sqrt{\deg})_a=\sum_b\sqrt{\deg_b}/\sqrt{\deg_a\deg_b}=\deg_a/\sqrt{\deg_a}$, the sum over the neighbours $b$ of $a$.
 #
-# So **popularity enters here**: the direction in which popular items are large is the one that is amplified most. How much it enters depends on how much of the start lies along it. Rows that an encoder makes of features have much in common, so that neighbours' rows add up, and popular items, which have many, become long; free rows of a random start have nothing in common and cancel. In a graph of users and items every $\lambda$ has its mirror $-\lambda$, with the sign of the items turned: contrasts between what users share and what their items share. An odd number of layers removes the strongest of them.
+# So **popularity enters here**: the direction in which popular items are large is the one that is amplified most (in a graph of several separate parts, along with the contrasts between these). How much it enters depends on how much of the start lies along it. Rows that an encoder makes of features have much in common, so that neighbours' rows add up, and popular items, which have many, become long; free rows of a random start have nothing in common and cancel. In a graph of users and items every $\lambda$ has its mirror $-\lambda$, with the sign of the items turned: contrasts between what users share and what their items share. An odd number of layers removes the strongest of them.
 
 # %%
 #| exports
@@ -102,10 +104,9 @@ def gain(
     if layers < 0:
         raise UserError(f'layers={layers}: at least 0')
     x = np.asarray(eigenvalue, dtype=float)
-    if (np.abs(x) > 1 + 1e-6).any():
+    if not (np.abs(x) <= 1 + 1e-6).all():
         raise UserError(f'eigenvalue={eigenvalue}: from -1 to 1')
-    with np.errstate(invalid='ignore', divide='ignore'):
-        return np.where(x == 1., layers + 1., (1 - x**(layers + 1))/(1 - x))
+    return np.polyval(np.ones(layers + 1), x)
 
 
 # %%
@@ -140,9 +141,9 @@ Markdown(table(lines, ('rows made of', '1 layer', '2 layers', '3 layers')))
 #
 # $$c_j=\frac1k\,\bigl|\{i:\,j\in\mathcal N_k(i)\}\bigr|,$$ {#eq-heard}
 #
-# one on average, but as much as $n/k$ for an item that is close to all others.
+# one on average, but as much as $n/k$ for an item among the $k$ nearest of all others ($k\ge2$; with $k=1$ everybody hears only itself).
 #
-# *Why.* Each of the $n$ items gives away exactly $k$ weights of $1/k$. Nothing limits how often the same item receives one.
+# *Why.* Each of the $n$ items gives away exactly $k$ weights of $1/k$. In few dimensions only some items can lie so close to one; with as many features as items one can be the nearest neighbour of all.
 
 # %%
 #| exports
@@ -181,11 +182,11 @@ weights.min().item(), weights.max().item()
 #
 # *Why.* $\nu$ does not change along $p$, and across it changes by $1/\lVert p\rVert$ a unit.
 #
-# It is perpendicular to $p$, so a small step of plain descent turns the row, and lengthens it by second order only. Adam's first step moves each number by about the learning rate, whatever the size of its gradient: a step of length about $\eta\sqrt d$, nearly perpendicular still, which turns the row by about $\eta\sqrt d/\lVert p\rVert$. Rows start as Xavier-normal in a table of $n_u$ rows, with variance $2/(n_u+d)$, so of length about $\sqrt{2d/(n_u+d)}$. That step turns them by about
+# It is perpendicular to $p$, so a small step of plain descent turns the row, and lengthens it by second order only. Adam's first step moves each number by about the learning rate, whatever the size of its gradient as long as it is far above Adam's $\epsilon$: a step of length about $\eta\sqrt d$, for large $d$ nearly perpendicular still (for $d=1$ there is nothing to turn), which turns the row by about $\eta\sqrt d/\lVert p\rVert$. Rows start as Xavier-normal in a table of $n_u$ rows, with variance $2/(n_u+d)$, so of length about $\sqrt{2d/(n_u+d)}$. That step turns them by about
 #
 # $$\textcolor{#b35900}{\eta\sqrt{\frac{n_u+d}2}}\quad\text{radians.}$$ {#eq-angle}
 #
-# **The more users a set has, the faster they begin to turn**, on average, at the same learning rate. (Only the first step is derived and checked.) Whoever changes the initial weights changes the learning rate, and so does whoever tries the same setting on a larger set.
+# **The more users a set has, the faster they begin to turn**, on average, at the same learning rate. (Only the first step is derived and checked.) Whoever changes the size of the initial weights changes the learning rate, and so does whoever tries the same setting on a larger set.
 
 # %%
 #| exports
@@ -195,6 +196,8 @@ def through_length(
 )->Tensor: # gradient by p, (..., d)
     "Gradient through the scaling of rows to length one. Source: ours."
     length = p.norm(dim=-1, keepdim=True)
+    if not length.all():
+        raise UserError('p has a row of zeros, which has no direction')
     unit = p/length
     return (g - (g*unit).sum(-1, keepdim=True)*unit)/length
 
@@ -206,7 +209,7 @@ def first_turn(
     """How far Adam's first step turns a Xavier-normal row, for steps that are small.
 
     Source: ours."""
-    if users < 1 or dim < 1 or lr <= 0:
+    if not (users >= 1 and dim >= 1 and lr > 0):
         raise UserError(
             f'users={users}, dim={dim}, lr={lr}: at least 1, at least 1, above 0')
     return lr*((users + dim)/2)**.5
@@ -259,7 +262,7 @@ def step_cost(
     items: int,       # n_i
     sizes: tuple[int, ...], # numbers of features of each modality
     pairs: int,       # of the training part
-    dim: int=64,      # d
+    dim: int=64,      # d, at least 4
     hidden: int=256,  # w
     layers: int=2,    # L
     neighbours: int=10, # k
@@ -267,7 +270,11 @@ def step_cost(
     """Floating-point operations of the products in a forward of LIRDRec: encoders,
     graph of pairs, graph of alike items (at most), networks that weigh.
 
+    Raises `UserError` below a `dim` of 4, where the networks would have no width.
+
     Source: ours, for the official code, `src/models/lirdrec.py`."""
+    if not dim >= 4:
+        raise UserError(f'dim={dim}: at least 4, the networks are a quarter as wide')
     branches = [*sizes, sum(sizes)]
     width = len(branches)*dim
     encoders = 2*items*hidden*sum(d + dim for d in branches)
@@ -290,11 +297,11 @@ head = 'set', *(f'{part} [GFLOP]' for part in parts), 'part of the encoders'
 Markdown(table(map(cost_line, SIZES), head))
 
 # %% [markdown]
-# So in these sets nearly all of the counted operations are products of fixed features with weights that change. Operations are not time: sparse products often wait for memory. [The benchmark](50_bench.ipynb) measures time.
+# So in these sets 92 to 97 % of the counted operations are products of fixed features with weights that change. Operations are not time: sparse products often wait for memory. [The benchmark](50_bench.ipynb) measures time.
 #
 # ## Is it true?
 #
-# Each route takes another way, and a formula that was broken on purpose must be noticed by at least ten times the allowed difference ([how](../core/checks.ipynb)).
+# Each route takes another way, and a formula that was broken on purpose must be noticed by at least ten times the allowed difference ([how](../core/checks.ipynb)), and each claim is [hunted](../core/hunt.ipynb).
 
 # %%
 rng = np.random.default_rng(0)
@@ -309,6 +316,13 @@ def by_powers(layers):
     summed = sum(np.linalg.matrix_power(scaled, power) for power in range(layers + 1))
     return np.einsum('ik,ij,jk->k', vectors, summed, vectors)
 
+def of_matrices(eigenvalue, layers):
+    "What a matrix with these eigenvalues does to its eigenvectors, by its powers."
+    Q = np.linalg.qr(np.random.default_rng(1).standard_normal([len(eigenvalue)]*2))[0]
+    matrix, powers = Q @ np.diag(eigenvalue) @ Q.T, [np.eye(len(eigenvalue))]
+    for _ in range(layers): powers.append(powers[-1] @ matrix)
+    return np.einsum('ik,ij,jk->k', Q, sum(powers), Q)
+
 def by_layers(layers):
     "The same from the network's own propagation, in float32."
     u, i = torch.from_numpy(vectors).float().split([7, 5])
@@ -320,19 +334,23 @@ values.round(3) + 0, by_powers(3).round(3) + 0  # + 0 takes the sign from a zero
 # %%
 #| code-fold: true
 #| code-summary: "The claim about the gain, its routes and its edits"
-x = sympy.symbols('x')
 clipped = np.clip(values, -1, 1)
 claim('lirdrec.gain',
     'The sum over 0 to $L$ layers multiplies an eigenvector of $\\hat A$ by $\\sum_{l\\le L}\\lambda^l$.',
     of=gain, source='ours, for the propagation of the official code',
     checks=[Check('brute force', lambda f: np.r_[f(clipped, 2), f(clipped, 3)],
-                  lambda: np.r_[by_powers(2), by_powers(3)], 1e-8,
-                  'float64, powers of a 12 by 12 matrix; near 1 the quotient loses digits'),
+                  lambda: np.r_[by_powers(2), by_powers(3)], 1e-12,
+                  'float64, powers of a 12 by 12 matrix'),
             Check('trusted implementation', lambda f: f(clipped, 3), lambda: by_layers(3), 1e-4,
                   'the network, float32'),
             Check('limit', lambda f: [f(1., 4), f(-1., 4), f(-1., 3), f(0., 2)],
                   lambda: [5., 1., 0., 1.], 1e-12, 'the ends and the middle')],
-    mutants=[('layers + 1., (1', 'layers, (1'), ('x**(layers + 1)', 'x**layers'), ('/(1 - x)', '/(1 + x)')])
+    hunts=[Hunt(lambda size: st.fixed_dictionaries(dict(layers=wholes(0, size),
+                    eigenvalue=st.lists(reals(-1, 1 + 1e-6, 0), min_size=1, max_size=4).map(np.array))),
+                of_matrices, 'brute force', 1e-11, 'float64, powers of matrices with these eigenvalues',
+                sizes=(0, 1, 4, 12), most=60)],
+    refuses=[lambda f: f(0., -1), *[lambda f, x=x: f(x, 1) for x in ([0., 1 + 1.5e-6], -1.1, np.nan)]],
+    mutants=[('layers + 1', 'layers'), ('np.ones(layers + 1)', 'np.arange(layers + 1)'), (', x)', ', -x)')])
 
 # %% [markdown]
 # That $\sqrt{\deg}$ has the eigenvalue 1, that no eigenvalue is beyond $\pm1$, and that each has its mirror:
@@ -348,6 +366,14 @@ assert np.allclose(np.sort(values), np.sort(-values))
 def by_rows(ids, n):
     "Column sums of the whole matrix."
     return whole(ids, n).sum(0)
+
+def some_ids(drawn):
+    "Neighbours of n items, up to k each, all different; at times the same for all."
+    n, k, seed = drawn
+    r = np.random.default_rng(seed)
+    rows = r.permuted(np.tile(np.arange(n), (n, 1)), axis=1)[:, :k]
+    same = np.tile(rows[0], (n, 1))
+    return dict(neighbours=torch.from_numpy(rows if seed % 5 else same))
 
 def whole(ids, n):
     "The matrix S, filled place by place."
@@ -383,12 +409,28 @@ claim('lirdrec.heard',
                   'float64, neighbours by numpy'),
             Check('limit', lambda f: [f(alone)[0].item(), f(NEAR).sum().item()],
                   lambda: [8., 30.], 1e-12, 'all hear one; one on average')],
+    hunts=[Hunt(lambda size: st.tuples(wholes(1, size), wholes(1, 5), wholes(0, 999)).map(some_ids),
+                lambda neighbours: by_rows(neighbours.tolist(), len(neighbours)), 'brute force', 1e-12,
+                'the matrix, filled place by place; float64')],
     mutants=[('.double()/k', '.double()'), ('/k', '/n'),
              ('neighbours.flatten()', 'neighbours[:, 1:].flatten()')])
 
 # %%
 numbers = lambda seed: np.random.default_rng(seed).standard_normal((4, 6))
 P, G = (torch.from_numpy(numbers(seed)) for seed in (2, 3))
+
+def gradients(size):
+    "Rows that are not zero, alone or several, and gradients."
+    kinds = 'generic', 'near', 'whole', 'tiny'
+    sizes = st.lists(wholes(1, 3), max_size=2).flatmap(
+        lambda some: wholes(1, size).map(lambda d: (*some, d)))
+    return sizes.flatmap(lambda shape: st.fixed_dictionaries(dict(
+        p=tensors(*shape, kinds=kinds).filter(lambda p: p.norm(dim=-1).all()),
+        g=tensors(*shape, kinds=('generic', 'zero', 'lone', 'near', 'whole')))))
+
+def through_torch(p, g):
+    "The gradient through torch's normalize, for any rows."
+    return torch.autograd.functional.vjp(lambda p: normalize(p, dim=-1), p, g)[1]
 
 def by_autograd():
     "The gradient through torch's normalize."
@@ -415,6 +457,9 @@ claim('lirdrec.through_length',
                   'central differences with step 1e-5'),
             Check('limit', lambda f: f(P, P), lambda: torch.zeros(4, 6), 1e-13,
                   'along the row nothing changes')],
+    hunts=[Hunt(gradients, through_torch, 'trusted implementation', 1e-9,
+                'torch autograd; float64, slopes up to 1e5')],
+    refuses=[lambda f: f(torch.eye(2)[:, :1], torch.ones(2, 1))],
     mutants=[(')/length', ')'), ('g - (g*unit)', 'g + (g*unit)'), ('*unit)/length', '*p)/length')])
 
 
@@ -424,7 +469,8 @@ def angle(before, after):
     a, b = (normalize(rows.double(), dim=1) for rows in (before, after))
     return (a*b).sum(1).clamp(max=1).acos().mean().item()
 
-def by_adam(users, dim, lr, longer=1., seed=0):
+@cache
+def by_adam(users, dim=64, lr=1e-4, longer=1., seed=0):
     """Mean angle by which torch's Adam turns random rows in its first step, under
     random gradients by their directions."""
     torch.manual_seed(seed)
@@ -435,6 +481,14 @@ def by_adam(users, dim, lr, longer=1., seed=0):
     (normalize(p, dim=1)*g).sum().backward()
     torch.optim.Adam([p], lr).step()
     return angle(before, p.detach())
+
+def tables(size):
+    "Tables with many rows, and tables with few long rows; the steps are small."
+    many = dict(users=wholes(100, 100 + size))
+    lr, long = scales(1e-7, 1e-5), wholes(1024, 1024 + size)
+    few = dict(users=wholes(8, 16), dim=long, lr=lr)
+    given = dict(dim=wholes(64, 64 + size), lr=lr)
+    return st.fixed_dictionaries(many, optional=given) | st.fixed_dictionaries(few)
 
 def by_training(lr=1e-4):
     "The same for the user rows of a real network, by a step over all training pairs."
@@ -448,7 +502,7 @@ def by_training(lr=1e-4):
     torch.optim.Adam(net.parameters(), lr).step()
     return np.mean([angle(before[m], t.detach()) for m, t in net.tables.items()])
 
-SHAPES = ((4000, 64, 1e-4), (9000, 256, 2e-5))
+SHAPES = ((4000, 64, 1e-4), (9000, 256, 2e-5), (16, 1024, 1e-5))
 [(first_turn(*s), by_adam(*s)) for s in SHAPES], (first_turn(made.users), by_training())
 
 # %%
@@ -456,13 +510,20 @@ SHAPES = ((4000, 64, 1e-4), (9000, 256, 2e-5))
 #| code-summary: "The claim about the turn, its routes and its edits"
 ratio = lambda f, of: [f(*s)/of(*s) for s in SHAPES]
 claim('lirdrec.first_turn',
-    'Adam\'s first step turns a Xavier-normal row by about $\\eta\\sqrt{(n_u+d)/2}$.',
+    'Adam\'s first step turns a Xavier-normal row of many numbers by about $\\eta\\sqrt{(n_u+d)/2}$.',
     of=first_turn, source='ours',
-    checks=[Check('sampling', lambda f: ratio(f, by_adam), lambda: [1., 1.], .03,
+    checks=[Check('sampling', lambda f: ratio(f, by_adam), lambda: [1., 1., 1.], .03,
                   'torch.optim.Adam on random gradients; lengths vary by $1/\\sqrt{2d}$ and a sign vector '
                   'is not quite perpendicular, both of order $1/d$, here 1/64'),
             Check('trusted implementation', lambda f: f(made.users)/by_training(), lambda: 1., .03,
-                  'a step of the recommender itself, its three tables of user rows')],
+                  'a step of the recommender itself, its three tables of user rows'),
+            Check('limit', lambda f: [f(1, 1, 1.), f(7, lr=.5)], lambda: [1., .5*35.5**.5], 1e-12,
+                  'the smallest table, and 64 numbers a row where nothing is said')],
+    hunts=[Hunt(tables, lambda **a: 1., 'sampling', .025,
+                'half of .05 for a ratio of one: the mean length is off by four times '
+                '$1/\\sqrt{2n_ud}$, at most .036, and by .01 of order $1/d$',
+                ours=lambda f, **a: f(**a)/by_adam(**a), points=12, sizes=(1, 100, 400), most=3200)],
+    refuses=[lambda f: f(0), lambda f: f(5, 0), lambda f: f(5, 4, 0.), lambda f: f(5, 4, np.nan)],
     mutants=[('(users + dim)/2', 'users + dim'), ('lr*', '2*lr*'), ('(users + dim)', '(users*dim)')])
 
 
@@ -512,6 +573,33 @@ def by_counting(users, items, sizes, pairs, dim, hidden, layers, neighbours=3):
         counts.append(Counted.done)
     return encoders.get_total_flops(), counts[0], counts[1], networks.get_total_flops()
 
+def networks(size):
+    "Small networks, all items neighbours of all; some with the usual sizes."
+    few = wholes(2, 1 + size)
+    def made(users, items, sizes, more, dim, hidden, layers):
+        "With every size."
+        pairs = users + min(more, users*(items - 2))
+        return dict(users=users, items=items, sizes=sizes, pairs=pairs, dim=dim,
+                    hidden=hidden, layers=layers, neighbours=items)
+    def usual(users, sizes, more):
+        "With the usual sizes."
+        return dict(users=users, items=10, sizes=sizes, pairs=users + more % users)
+    sizes = st.lists(wholes(1, 5), min_size=1, max_size=3).map(tuple)
+    more = wholes(0, size)
+    items, dim = few | st.just(12), wholes(4, 4 + size)
+    own = st.builds(made, few, items, sizes, more, dim, few, wholes(1, 3))
+    return own | st.builds(usual, few, sizes, more)
+
+@cache
+def counted(users, items, sizes, pairs, dim=64, hidden=256, layers=2, neighbours=10):
+    "What is counted, the sizes left out being the usual ones."
+    return by_counting(users, items, sizes, pairs, dim, hidden, layers, neighbours)
+
+def alike_once(f, sizes, **more):
+    "The cost where modalities share all neighbours, so that each entry is stored once."
+    encoders, pairs, alike, networks = f(sizes=sizes, **more)
+    return encoders, pairs, alike/len(sizes), networks
+
 SHAPE = (9, 7, (12,), 31, 8, 16, 2)
 step_cost(*SHAPE, 3), by_counting(*SHAPE)
 
@@ -530,8 +618,11 @@ claim('lirdrec.step_cost',
                            2*by_counting(*more, neighbours=7)[2]], .1,
                   'whole numbers; numbers that count what is done to them. With two modalities and all '
                   'items as neighbours each entry is stored once instead of twice')],
+    hunts=[Hunt(networks, lambda **a: counted(**a), 'brute force', 1e-12, 'whole numbers', points=12,
+                ours=alike_once, sizes=(1, 4, 8), most=16)],
     mutants=[('d + dim for', 'd for'), ('4*pairs', '2*pairs'), ('[*sizes, sum(sizes)]', 'list(sizes)'),
-             ('(dim + 1)*', 'dim*'), ('items*neighbours*', 'items*')])
+             ('(dim + 1)*', 'dim*'), ('items*neighbours*', 'items*')],
+    refuses=[lambda f: f(*SHAPE[:4], 3)])
 
 # %% [markdown]
 # ## Picture

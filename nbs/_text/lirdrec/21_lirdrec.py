@@ -20,6 +20,7 @@ from torch import Tensor, nn
 from torch.nn.functional import normalize
 
 from papers_nb.errors import UserError
+from papers_nb.lirdrec.copying import next_weight
 from papers_nb.lirdrec.data import Interactions
 from papers_nb.lirdrec.graph import GraphNet, ItemGraph, bpr, free_rows, tensors
 from papers_nb.lirdrec.transform import transform
@@ -67,7 +68,7 @@ class Copying(nn.Module):
     def __init__(self,
         users: int,      # n_u
         branches: int,   # M
-        dim: int,        # d, of each branch's rows
+        dim: int,        # d, of each branch's rows, at least 4
         kind: str='code',# one of COPIES
         start: float=.9, # ω_0
         base: float=.9,  # β
@@ -75,6 +76,9 @@ class Copying(nn.Module):
         super().__init__()
         if kind not in COPIES:
             raise UserError(f'pwc={kind!r}: one of {", ".join(COPIES)}')
+        if dim < 4:
+            raise UserError(
+                f'dim={dim}: at least 4, the networks are a quarter as wide')
         if not 0 < start < 1 or not 0 < base < 1:
             raise UserError(
                 f'decay_weight={start}, decay_base={base}: both between 0 and 1')
@@ -90,8 +94,7 @@ class Copying(nn.Module):
         "Copy what was used last and lower ω, before the first batch of epoch 1, 2, …"
         self.memory.data.copy_(self.last)
         if self.kind != 'network':
-            odds = self.base**epoch*self.mix
-            self.mix.copy_(odds/(odds + 1 - self.mix))
+            self.mix.copy_(next_weight(self.mix, epoch, self.base))
 
     def forward(self,
         rows: list[Tensor], # of each branch, (n_u, d)

@@ -24,7 +24,9 @@ from papers_nb.core.stats import interval
 theme()
 
 # %% [markdown]
-# Every number on this page is read from the records of [the training](31_train.ipynb), which lie beside it. The epoch was chosen on the validation part. Intervals are 95 % over seeds; on the made-up sets each seed draws a set of its own, and differences are paired by seed.
+# Every number on this page is read from the records of [the training](31_train.ipynb), which lie beside it. The epoch was chosen on the validation part. Intervals are 95 % over seeds; differences are paired by seed.
+#
+# **What an interval covers**: on the made-up sets each seed draws a shop of its own, so an interval covers the shop, initial weights and draws together, and a level differs from shop to shop more than five of them can say; that is why differences are paired, which compares within a shop. On MovieLens the set and its split are the same for every seed, and an interval covers initial weights and draws alone. Neither covers another kind of shop, another split or other settings. Beside each verdict stands how likely it is to flip on as many fresh seeds, and how many would settle it ([how](../core/stats.ipynb)).
 
 # %%
 #| hide
