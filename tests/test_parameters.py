@@ -106,12 +106,25 @@ def test_a_preset_that_does_not_exist_lists_those_that_do():
         parameters.preset("adab2n/split")
 
 
+def trainings(paper):
+    """The notebooks of a paper that take parameters."""
+    return [n for n in runs.notebooks() if n.startswith(f"{paper}/") and runs.parameters(n)]
+
+
+def fits(check, *given):
+    """Whether a check lets something pass."""
+    try:
+        return bool(check(*given))
+    except UserError:
+        return False
+
+
 @pytest.mark.parametrize("paper", runs.papers())
 def test_every_preset_and_grid_fits_its_notebook(paper):
     for name, values in runs.presets(paper).items():
-        assert runs.check(f"{paper}/train", values), name
+        assert any(fits(runs.check, t, values) for t in trainings(paper)), name
     for name in runs.presets(paper, "grid:"):
-        assert runs.asked(f"{paper}/train", name), name
+        assert any(fits(runs.asked, t, name) for t in trainings(paper)), name
 
 
 BOUNDS = """batch: int = 10  # ≥ 1: new images a step

@@ -7,18 +7,19 @@ Docs: https://OWNER.github.io/papers_nb/krrst/data.html.md"""
 # %% auto #0
 __all__ = ['Views', 'Source', 'source', 'few', 'features', 'Targets']
 
-# %% ../../nbs/krrst/20_data.ipynb #cc59e4b5
+# %% ../../nbs/krrst/20_data.ipynb #978de73e
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import avg_pool2d
 from torch.nn.functional import pad as padded
 
 from ..core import images
 from ..core.train import generator
 from ..errors import UserError
 
-# %% ../../nbs/krrst/20_data.ipynb #6f437c32
+# %% ../../nbs/krrst/20_data.ipynb #5fa1f368
 @dataclass(frozen=True)
 class Views:
     """The finite set of crops and mirrored crops of an image, numbered.
@@ -58,7 +59,7 @@ class Views:
         channel = count(x.shape[1])[:, None, None]
         return whole[image, channel, rows[:, None, :, None], cols[:, None, None, :]]
 
-# %% ../../nbs/krrst/20_data.ipynb #5532462d
+# %% ../../nbs/krrst/20_data.ipynb #21ee9aaa
 class Source:
     """Images on a device, as bytes or as numbers up to `scale`, with their views.
 
@@ -73,9 +74,9 @@ class Source:
     ):
         _check_images(x, scale)
         self.x, self.views, self.scale = x, views, scale
-        axes, units = (0, 2, 3), x.double()/scale
-        self.mean = tuple(units.mean(axes).tolist()) if mean is None else mean
-        self.std = tuple(units.std(axes).tolist()) if std is None else std
+        of_each = lambda how: tuple((how(x.double(), (0, 2, 3))/scale).tolist())
+        self.mean = of_each(torch.mean) if mean is None else mean
+        self.std = of_each(torch.std) if std is None else std
 
     def __len__(self): # images
         return len(self.x)
@@ -123,9 +124,21 @@ def source(
     split: str,           # train or test
     views: Views=Views(), # what augmentation draws from
     device: str='cpu',    # where the images go
+    first: int=0,         # how many images, in the order they are stored in; 0: all
+    shrink: int=1,        # pixels of a side that become one, their mean
 )->tuple[Source, Tensor]: # images; labels int64 (N,), for a target
-    "One split of a set, by name."
+    """One split of a set, by name, perhaps cut and made smaller; normalised as the set is.
+
+    Raises `UserError` for more images than there are and a side that `shrink` does not
+    divide. Source: ours."""
     x, y = images.tensors(data, split, device)
+    if not 0 <= first <= len(x):
+        raise UserError(f'first={first}: from 0 to the {len(x)} images of {data} {split}')
+    side = x.shape[-1]
+    if shrink < 1 or side % shrink:
+        raise UserError(f'shrink={shrink}: a divisor of the side of {side} pixels')
+    x, y = x[:first or None], y[:first or None]
+    if shrink > 1: x = avg_pool2d(x.float(), shrink)
     c = images.SETS[data]
     return Source(x, views, scale=c.scale, mean=c.mean, std=c.std), y
 
@@ -145,7 +158,7 @@ def few(
     if not 0 < n <= len(labels): raise UserError(f'n={n}: from 0 to {len(labels)}')
     return order[place.argsort(stable=True)[:n]].to(labels.device)
 
-# %% ../../nbs/krrst/20_data.ipynb #cf07c36e
+# %% ../../nbs/krrst/20_data.ipynb #673cfb4c
 @torch.no_grad()
 def features(
     extractor: nn.Module, # images → features (n, d), set to eval mode

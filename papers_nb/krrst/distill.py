@@ -7,7 +7,7 @@ Docs: https://OWNER.github.io/papers_nb/krrst/distill.html.md"""
 # %% auto #0
 __all__ = ['fit', 'distill']
 
-# %% ../../nbs/krrst/31_distill.ipynb #d4fc652d
+# %% ../../nbs/krrst/31_distill.ipynb #fa516e54
 import math
 
 from torch import nn
@@ -18,7 +18,7 @@ from .data import Source, Targets
 from .krrst import DistilledSet, Distiller, ModelPool, initial_set
 from .nets import extractor, feature_width
 
-# %% ../../nbs/krrst/31_distill.ipynb #dac3dd10
+# %% ../../nbs/krrst/31_distill.ipynb #e7fba483
 def fit(
     run,                  # a run or a Stepper
     distiller: Distiller, # moved in place
@@ -34,8 +34,8 @@ def distill(
     m: int,           # pairs
     make=None,        # → an extractor with fresh weights; None: the paper's ConvNet
     steps: int=1000,  # outer ones
-    seed: int=0,
-    device: str='cpu',
+    seed: int=0,      # of images, pool and draws
+    device: str='cpu', # where the run's checkpoints live
     progress: bool=False, # show a bar
     size: int=10,     # extractors in the pool
     lifetime: int=1000, # steps until one is replaced

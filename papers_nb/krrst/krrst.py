@@ -7,7 +7,7 @@ Docs: https://OWNER.github.io/papers_nb/krrst/krrst.html.md"""
 # %% auto #0
 __all__ = ['DistilledSet', 'initial_set', 'Member', 'ModelPool', 'Distiller']
 
-# %% ../../nbs/krrst/21_krrst.ipynb #732139b5
+# %% ../../nbs/krrst/21_krrst.ipynb #fdd5e091
 import json
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -24,7 +24,7 @@ from .data import Source, Targets, features
 from .nets import Headed, feature_width
 from .ridge import krr_loss
 
-# %% ../../nbs/krrst/21_krrst.ipynb #96d8b175
+# %% ../../nbs/krrst/21_krrst.ipynb #818db352
 @dataclass
 class DistilledSet:
     """Synthetic images and their targets; raises `UserError` for what does not fit.
@@ -89,7 +89,7 @@ def initial_set(
     about = {'mean': source.mean, 'std': source.std, 'scale': source.scale}
     return DistilledSet(x, features(model, x), about)
 
-# %% ../../nbs/krrst/21_krrst.ipynb #0f746f00
+# %% ../../nbs/krrst/21_krrst.ipynb #40063e43
 class Member:
     "One network of the pool, its optimiser, and its steps. Source: official code."
     def __init__(self, net: Headed, lr: float, momentum: float, decay: float):
@@ -121,7 +121,7 @@ class ModelPool:
         reset_counter: bool=True, # False: as the released code
         seed: int=0,            # of picks, ages and weights
         lr: float=.1,           # of SGD
-        momentum: float=.9,
+        momentum: float=.9,     # of SGD
         decay: float=1e-3,      # of the weights
     ):
         if size < 1: raise UserError(f'size={size}: at least one extractor')
@@ -186,7 +186,7 @@ class ModelPool:
             member.steps = part['steps']
         self.counters, self.births = list(state['counters']), state['births']
 
-# %% ../../nbs/krrst/21_krrst.ipynb #d96410b3
+# %% ../../nbs/krrst/21_krrst.ipynb #f551246d
 class Distiller:
     """Distils real images and a target model's features into a few pairs.
 

@@ -7,14 +7,14 @@ Docs: https://OWNER.github.io/papers_nb/krrst/ridge.html.md"""
 # %% auto #0
 __all__ = ['NOT_FINITE', 'dual', 'krr_gradients', 'ridge_strength', 'krr_loss']
 
-# %% ../../nbs/krrst/11_ridge.ipynb #19949e1d
+# %% ../../nbs/krrst/11_ridge.ipynb #c6a723f8
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from ..errors import UserError
 
-# %% ../../nbs/krrst/11_ridge.ipynb #6d9532d8
+# %% ../../nbs/krrst/11_ridge.ipynb #2ffca227
 def dual(
     phi_s: Tensor, # features of the synthetic images, (m, d)
     y_s: Tensor,   # their targets, (m, k)
@@ -43,41 +43,42 @@ def _indefinite(gram, lam):
                      f'definite in {gram.dtype} (condition number {condition:.0e}): '
                      'use float64 or a larger ridge')
 
-# %% ../../nbs/krrst/11_ridge.ipynb #981b9379
+# %% ../../nbs/krrst/11_ridge.ipynb #4c87c362
 def krr_gradients(
     phi_s: Tensor,    # features of the synthetic images, (m, d)
     phi_t: Tensor,    # features of real ones, (b, d)
+    cross: Tensor,    # K_ts, with a² if there is a constant feature a, (b, m)
     alpha: Tensor,    # α = A⁻¹Y_s, (m, k)
     factor: Tensor,   # Cholesky factor of A, (m, m)
     residual: Tensor, # R, predictions minus targets, (b, k)
-    constant: float=0., # a², of a constant feature a
     moving: float=0.,   # ρ, where λ = ρ tr K moves with the features
 )->tuple[Tensor, Tensor]: # by Φ_s, (m, d), and by Y_s, (m, k)
     """Gradient of ½‖R‖² by the synthetic features and targets, without autograd.
 
     Source: ours."""
-    beta = torch.cholesky_solve((phi_s @ phi_t.T + constant) @ residual, factor)
-    bracket = residual.T @ phi_t - beta.T @ phi_s
-    head = phi_s.T @ alpha
-    by_features = alpha @ bracket - beta @ head.T
-    return by_features - 2*moving*(alpha*beta).sum()*phi_s, beta
+    beta = torch.cholesky_solve(cross.T @ residual, factor)
+    both = beta @ alpha.T
+    both = both + both.T
+    both.diagonal().add_(2*moving*(alpha*beta).sum())
+    return alpha @ residual.T @ phi_t - both @ phi_s, beta
 
-# %% ../../nbs/krrst/11_ridge.ipynb #2ec0bd31
+# %% ../../nbs/krrst/11_ridge.ipynb #bec11807
 class _KRR(torch.autograd.Function):
     "The mean squared error of ridge predictions; Gram matrices and solve in float64."
     @staticmethod
     def forward(ctx, phi_s, y_s, phi_t, y_t, lam, constant, moving):
         wide = [t.double() for t in (phi_s, y_s, phi_t, y_t)]
         alpha, factor = dual(*wide[:2], lam, constant)
-        residual = (wide[2] @ wide[0].T + constant) @ alpha - wide[3]
-        ctx.save_for_backward(wide[0], wide[2], alpha, factor, residual)
-        ctx.fixed, ctx.kinds = (constant, moving), (phi_s.dtype, y_s.dtype)
+        cross = wide[2] @ wide[0].T + constant
+        residual = cross @ alpha - wide[3]
+        ctx.save_for_backward(wide[0], wide[2], cross, alpha, factor, residual)
+        ctx.moving, ctx.kinds = moving, (phi_s.dtype, y_s.dtype)
         return residual.square().mean().to(y_s.dtype)
 
     @staticmethod
     @once_differentiable
     def backward(ctx, g):
-        found = krr_gradients(*ctx.saved_tensors, *ctx.fixed)
+        found = krr_gradients(*ctx.saved_tensors, ctx.moving)
         c = 2*g.double()/ctx.saved_tensors[-1].numel()
         return *((c*t).to(kind) for t, kind in zip(found, ctx.kinds)), *[None]*5
 

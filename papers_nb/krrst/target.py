@@ -7,7 +7,7 @@ Docs: https://OWNER.github.io/papers_nb/krrst/target.html.md"""
 # %% auto #0
 __all__ = ['fit']
 
-# %% ../../nbs/krrst/30_target.ipynb #3962cbeb
+# %% ../../nbs/krrst/30_target.ipynb #e593fcc9
 import math
 
 import torch
@@ -18,7 +18,7 @@ from ..errors import UserError
 from .data import Source
 from .selfsup import scanned
 
-# %% ../../nbs/krrst/30_target.ipynb #4b73ecb5
+# %% ../../nbs/krrst/30_target.ipynb #20f6d0ab
 def fit(
     run,                # a run or a Stepper
     learner: nn.Module, # one of METHODS, trained in place

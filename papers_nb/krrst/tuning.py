@@ -7,7 +7,7 @@ Docs: https://OWNER.github.io/papers_nb/krrst/tuning.html.md"""
 # %% auto #0
 __all__ = ['LOSSES', 'Pretraining', 'Finetuning', 'pretrain', 'finetune']
 
-# %% ../../nbs/krrst/26_tuning.ipynb #a2596503
+# %% ../../nbs/krrst/26_tuning.ipynb #7833e2f4
 import math
 
 import torch
@@ -20,7 +20,7 @@ from .data import Source
 from .krrst import DistilledSet
 from .nets import Headed, feature_width
 
-# %% ../../nbs/krrst/26_tuning.ipynb #e69f927b
+# %% ../../nbs/krrst/26_tuning.ipynb #5da1d874
 LOSSES = {
     'mse': F.mse_loss,
     'cross-entropy': lambda said, y: F.cross_entropy(said, y.argmax(1)),
@@ -37,7 +37,7 @@ class Pretraining:
         epochs: int=1000,    # passes over the pairs
         batch: int=256,      # pairs a step; the last of an epoch may be smaller
         lr: float=.1,        # of SGD
-        momentum: float=.9,
+        momentum: float=.9,  # of SGD
         decay: float=1e-3,   # of the weights
         seed: int=0,         # of the order
         loss: str='mse',     # a key of LOSSES; cross entropy takes labels as targets
@@ -68,10 +68,10 @@ class Finetuning:
         net: Headed,        # a fresh head on an extractor, trained in place
         source: Source,     # labelled images and their views
         labels: Tensor,     # int64 (n,)
-        steps: int=10_000,
+        steps: int=10_000,  # of SGD
         batch: int=256,     # images a step, drawn with repetition
         lr: float=.01,      # of SGD, to 0
-        momentum: float=.9,
+        momentum: float=.9,  # of SGD
         decay: float=5e-4,  # of the weights
         seed: int=0,        # of the draws
     ):
@@ -98,7 +98,7 @@ def _descend(opt, loss):
     opt.step()
     return loss.item()
 
-# %% ../../nbs/krrst/26_tuning.ipynb #cf0d293a
+# %% ../../nbs/krrst/26_tuning.ipynb #8c40bace
 def _train(training, seed):
     "All steps of a training, in memory."
     run = Stepper(seed)
@@ -124,7 +124,7 @@ def finetune(
     source: Source,   # labelled images
     labels: Tensor,   # int64 (n,)
     classes: int,     # how many there are
-    steps: int=10_000,
+    steps: int=10_000, # of SGD
     seed: int=0,      # of the head and the draws
     **options,        # of `Finetuning`
 )->Headed: # the extractor with a classifier

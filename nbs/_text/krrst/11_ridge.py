@@ -150,7 +150,7 @@ raises(dual, phi, y, 0.), raises(dual, 1e4*phi, y, 1e-3)
 #
 # $$\frac{\partial\ell}{\partial Y_s}=c\,\textcolor{#aa4499}{\beta},$$ {#eq-by-targets}
 #
-# $$\frac{\partial\ell}{\partial\Phi_s}=c\,\bigl[\alpha\,\textcolor{#009e73}{(R^\top\Phi_t-\beta^\top\Phi_s)}-\textcolor{#aa4499}{\beta}\,W^{*\top}\bigr].$$ {#eq-by-features}
+# $$\frac{\partial\ell}{\partial\Phi_s}=c\,\bigl[\textcolor{#009e73}{\alpha R^\top}\Phi_t-(\textcolor{#aa4499}{\beta}\alpha^\top+\alpha\textcolor{#aa4499}{\beta}^\top)\,\Phi_s\bigr].$$ {#eq-by-features}
 #
 # *Why.* Only $W^*$ depends on $\Phi_s$ and $Y_s$, so $d\ell=c\,\langle R,\Phi_t\,dW^*\rangle$. Differentiate $BW^*=\Phi_s^\top Y_s$, with $E_s=Y_s-\Phi_sW^*$:
 #
@@ -158,9 +158,9 @@ raises(dual, phi, y, 0.), raises(dual, 1e4*phi, y, 1e-3)
 #
 # With $V=B^{-1}\Phi_t^\top R$, so that $\langle R,\Phi_t\,dW^*\rangle=\langle V,B\,dW^*\rangle$, reading off what stands beside $dY_s$ and $d\Phi_s$ gives $c\,\Phi_sV$ and $c\,(E_sV^\top-\Phi_sVW^{*\top})$.
 #
-# Nothing of size $d\times d$ is needed for this: by the identity of Statement 1, $\Phi_sV=A^{-1}\Phi_s\Phi_t^\top R=\beta$. The error on the synthetic images is $E_s=Y_s-K_{ss}\alpha=\lambda\alpha$. And $BV=\Phi_t^\top R$ says $\lambda V=\Phi_t^\top R-\Phi_s^\top\beta$: the green bracket is $\lambda V^\top$.
+# Nothing of size $d\times d$ is needed for this: by the identity of Statement 1, $\Phi_sV=A^{-1}\Phi_s\Phi_t^\top R=\beta$. The error on the synthetic images is $E_s=Y_s-K_{ss}\alpha=\lambda\alpha$. And $BV=\Phi_t^\top R$ says $\lambda V=\Phi_t^\top R-\Phi_s^\top\beta$, so the first product is $E_sV^\top=\alpha\,(R^\top\Phi_t-\beta^\top\Phi_s)$; the second is $\Phi_sVW^{*\top}=\beta\alpha^\top\Phi_s$. Together they are @eq-by-features: sorted by what multiplies $\Phi_t$ and $\Phi_s$, two matrices of $m$ rows, so that only two products have the length $d$.
 #
-# The bracket is a difference of two matrices that nearly cancel when $\lambda$ is small, and $\alpha$ is large then. That is why all of this is done in float64: the features may come in float32, their products may not.
+# The terms with $\alpha$ nearly cancel when $\lambda$ is small, and $\alpha$ is large then. That is why all of this is done in float64: the features may come in float32, their products may not.
 #
 # **Statement 3.** The official ridge is a share of the trace, $\lambda=\rho\,\mathrm{tr}K_{ss}$, held constant by the gradient. If it were not, there would be one term more:
 #
@@ -173,20 +173,20 @@ raises(dual, phi, y, 0.), raises(dual, 1e4*phi, y, 1e-3)
 def krr_gradients(
     phi_s: Tensor,    # features of the synthetic images, (m, d)
     phi_t: Tensor,    # features of real ones, (b, d)
+    cross: Tensor,    # K_ts, with a² if there is a constant feature a, (b, m)
     alpha: Tensor,    # α = A⁻¹Y_s, (m, k)
     factor: Tensor,   # Cholesky factor of A, (m, m)
     residual: Tensor, # R, predictions minus targets, (b, k)
-    constant: float=0., # a², of a constant feature a
     moving: float=0.,   # ρ, where λ = ρ tr K moves with the features
 )->tuple[Tensor, Tensor]: # by Φ_s, (m, d), and by Y_s, (m, k)
     """Gradient of ½‖R‖² by the synthetic features and targets, without autograd.
 
     Source: ours."""
-    beta = torch.cholesky_solve((phi_s @ phi_t.T + constant) @ residual, factor)
-    bracket = residual.T @ phi_t - beta.T @ phi_s
-    head = phi_s.T @ alpha
-    by_features = alpha @ bracket - beta @ head.T
-    return by_features - 2*moving*(alpha*beta).sum()*phi_s, beta
+    beta = torch.cholesky_solve(cross.T @ residual, factor)
+    both = beta @ alpha.T
+    both = both + both.T
+    both.diagonal().add_(2*moving*(alpha*beta).sum())
+    return alpha @ residual.T @ phi_t - both @ phi_s, beta
 
 
 # %% [markdown]
@@ -196,7 +196,7 @@ def krr_gradients(
 alpha, factor = dual(phi, y, 1.)
 one = torch.ones(1, 1)
 R = one @ phi.T @ alpha - 2
-krr_gradients(phi, one, alpha, factor, R)[1].flatten(), -7/36
+krr_gradients(phi, one, one @ phi.T, alpha, factor, R)[1].flatten(), -7/36
 
 
 # %% [markdown]
@@ -212,15 +212,16 @@ class _KRR(torch.autograd.Function):
     def forward(ctx, phi_s, y_s, phi_t, y_t, lam, constant, moving):
         wide = [t.double() for t in (phi_s, y_s, phi_t, y_t)]
         alpha, factor = dual(*wide[:2], lam, constant)
-        residual = (wide[2] @ wide[0].T + constant) @ alpha - wide[3]
-        ctx.save_for_backward(wide[0], wide[2], alpha, factor, residual)
-        ctx.fixed, ctx.kinds = (constant, moving), (phi_s.dtype, y_s.dtype)
+        cross = wide[2] @ wide[0].T + constant
+        residual = cross @ alpha - wide[3]
+        ctx.save_for_backward(wide[0], wide[2], cross, alpha, factor, residual)
+        ctx.moving, ctx.kinds = moving, (phi_s.dtype, y_s.dtype)
         return residual.square().mean().to(y_s.dtype)
 
     @staticmethod
     @once_differentiable
     def backward(ctx, g):
-        found = krr_gradients(*ctx.saved_tensors, *ctx.fixed)
+        found = krr_gradients(*ctx.saved_tensors, ctx.moving)
         c = 2*g.double()/ctx.saved_tensors[-1].numel()
         return *((c*t).to(kind) for t, kind in zip(found, ctx.kinds)), *[None]*5
 
@@ -400,12 +401,12 @@ def unit(a):
 
 def closed(f, phi_s, y_s, phi_t, y_t, lam, **options):
     "The function under test with the solution of the ridge."
-    constant = options.get('constant', 0.)
+    constant = options.pop('constant', 0.)
     gram = phi_s @ phi_s.T + constant + lam*torch.eye(len(phi_s), dtype=phi_s.dtype)
     factor = torch.linalg.cholesky(gram)
     alpha = torch.cholesky_solve(y_s, factor)
-    residual = (phi_t @ phi_s.T + constant) @ alpha - y_t
-    return f(phi_s, phi_t, alpha, factor, residual, **options)
+    cross = phi_t @ phi_s.T + constant
+    return f(phi_s, phi_t, cross, alpha, factor, cross @ alpha - y_t, **options)
 
 def batches(size):
     "A ridge problem and a batch of real images."
@@ -447,7 +448,7 @@ def by_differences(h=1e-6, **a):
 together = lambda pair: torch.cat([t.flatten() for t in pair])
 claim('krrst.krr_gradients',
     'The gradient by targets is $c\\beta$, '
-    'by features $c[\\alpha(R^\\top\\Phi_t-\\beta^\\top\\Phi_s)-\\beta W^{*\\top}]$.',
+    'by features $c[\\alpha R^\\top\\Phi_t-(\\beta\\alpha^\\top+\\alpha\\beta^\\top)\\Phi_s]$.',
     of=krr_gradients, source='ours',
     checks=[
         Check('trusted implementation', lambda f: together(closed(f, **EXAMPLE)),
@@ -461,9 +462,9 @@ claim('krrst.krr_gradients',
     hunts=[Hunt(batches, lambda **a: [t/unit(a) for t in by_autograd(**a)], 'trusted implementation', 1e-10,
         'torch.linalg.solve, primal form, float64; in units of what the gradient grows with',
         ours=lambda f, **a: [t/unit(a) for t in closed(f, **a)], sizes=(1, 2, 8, 24), most=128)],
-    mutants=[('residual.T @ phi_t - beta', 'residual.T @ phi_t + beta'),
-             ('- beta @ head.T', '+ beta @ head.T'), ('- 2*moving', '+ 2*moving'),
-             ('+ constant', '- constant')])
+    mutants=[('phi_t - both', 'phi_t + both'), ('both + both.T', '2*both'),
+             ('add_(2*moving', 'sub_(2*moving'), ('alpha @ residual', 'beta @ residual'),
+             ('(cross.T', '(2*cross.T')])
 
 
 # %%
@@ -630,7 +631,7 @@ def predicted(scale, lam):
 # %%
 alpha, factor = dual(phi, 0*y, .5)
 real, wanted = as64([[1.]]), as64([[2.]])
-by_features, by_targets = krr_gradients(phi, real, alpha, factor, -wanted)
+by_features, by_targets = krr_gradients(phi, real, real @ phi.T, alpha, factor, -wanted)
 by_features.flatten().tolist(), by_targets.flatten().tolist()
 
 # %% [markdown]

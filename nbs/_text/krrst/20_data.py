@@ -19,6 +19,7 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
+from torch.nn.functional import avg_pool2d
 from torch.nn.functional import pad as padded
 
 from papers_nb.core import images
@@ -112,9 +113,9 @@ class Source:
     ):
         _check_images(x, scale)
         self.x, self.views, self.scale = x, views, scale
-        axes, units = (0, 2, 3), x.double()/scale
-        self.mean = tuple(units.mean(axes).tolist()) if mean is None else mean
-        self.std = tuple(units.std(axes).tolist()) if std is None else std
+        of_each = lambda how: tuple((how(x.double(), (0, 2, 3))/scale).tolist())
+        self.mean = of_each(torch.mean) if mean is None else mean
+        self.std = of_each(torch.std) if std is None else std
 
     def __len__(self): # images
         return len(self.x)
@@ -162,9 +163,21 @@ def source(
     split: str,           # train or test
     views: Views=Views(), # what augmentation draws from
     device: str='cpu',    # where the images go
+    first: int=0,         # how many images, in the order they are stored in; 0: all
+    shrink: int=1,        # pixels of a side that become one, their mean
 )->tuple[Source, Tensor]: # images; labels int64 (N,), for a target
-    "One split of a set, by name."
+    """One split of a set, by name, perhaps cut and made smaller; normalised as the set is.
+
+    Raises `UserError` for more images than there are and a side that `shrink` does not
+    divide. Source: ours."""
     x, y = images.tensors(data, split, device)
+    if not 0 <= first <= len(x):
+        raise UserError(f'first={first}: from 0 to the {len(x)} images of {data} {split}')
+    side = x.shape[-1]
+    if shrink < 1 or side % shrink:
+        raise UserError(f'shrink={shrink}: a divisor of the side of {side} pixels')
+    x, y = x[:first or None], y[:first or None]
+    if shrink > 1: x = avg_pool2d(x.float(), shrink)
     c = images.SETS[data]
     return Source(x, views, scale=c.scale, mean=c.mean, std=c.std), y
 
@@ -188,6 +201,16 @@ def few(
 # %%
 digits, labels = source('digits', 'train', Views(pad=1, flip=False))
 len(digits), digits.plain([0]).shape, len(digits.views)
+
+# %% [markdown]
+# A part of a set, at half the resolution: each pixel is the mean of four. A set is stored in the order of its checksums, which has to do with neither class nor place, so its first images are a fair sample.
+
+# %%
+small, _ = source('digits', 'train', first=100, shrink=2)
+small.x.shape, raises(source, 'digits', 'train', shrink=3)
+
+# %%
+raises(source, 'digits', 'train', first=9999)
 
 # %% [markdown]
 # Twenty with labels, two of each class:

@@ -170,7 +170,7 @@ class ModelPool:
         reset_counter: bool=True, # False: as the released code
         seed: int=0,            # of picks, ages and weights
         lr: float=.1,           # of SGD
-        momentum: float=.9,
+        momentum: float=.9,     # of SGD
         decay: float=1e-3,      # of the weights
     ):
         if size < 1: raise UserError(f'size={size}: at least one extractor')

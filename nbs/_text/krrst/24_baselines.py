@@ -113,6 +113,31 @@ class LabelTargets:
 # %%
 LabelTargets(digits, labels)(torch.tensor([0])), labels[0]
 
+
+# %% [markdown]
+# ## Targets that say nothing
+#
+# Noise with the mean and the covariance of the features: what a target vector is worth that has to be learnt from nothing.
+
+# %%
+#| exports
+def noise(
+    y: Tensor,   # target features, (m, k), m ≥ 2
+    seed: int=0, # of the draw
+)->Tensor: # (m, k)
+    """Random mixtures of the rows, so that mean and covariance are kept on average.
+
+    Raises `UserError` for a single row. Source: ours."""
+    if len(y) < 2: raise UserError(f'{len(y)} row of targets: at least two are expected')
+    mix = torch.randn(len(y), len(y), generator=generator(seed, 'noise', 0)).to(y)
+    return y.mean(0) + mix @ (y - y.mean(0))/(len(y) - 1)**.5
+
+
+# %%
+y = features(model, digits.plain(slice(50)))
+made = noise(y)
+made.shape, (made.var(0).mean()/y.var(0).mean()).item(), raises(noise, y[:1])
+
 # %% [markdown]
 # ## Where it lives
 #

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from papers_nb.errors import UserError
+from papers_nb.errors import UserError, need
 from papers_nb.krrst.data import Source, Views
 
 # %%
@@ -59,12 +59,42 @@ def scanned(
     patch = (inside(0, h)[:, :, None] & inside(1, w)[:, None, :])[:, None].to(x.device)
     return torch.where(patch, black, x*gain.to(x.device) + noise.to(x.device))
 
-VIEWS = {'scanned': scanned}
+def coloured(
+    source: Source, # colour images
+    rows: Tensor,   # which, int64 (n,)
+    g,              # torch generator on the CPU
+)->Tensor: # float32 (n, 3, H, W), normalised
+    """Random resized crop, mirror, colours shaken, now and then grey; by kornia.
+
+    Raises `UserError` for images without three channels. Source: solo-learn's recipe
+    for CIFAR, whose second view is also solarised now and then; here none is."""
+    change = need('kornia.augmentation', 'images')
+    x = source.x[rows]/source.scale
+    if x.shape[1] != 3:
+        raise UserError(f'{x.shape[1]} channels: views in colour take images of three')
+    parts = (change.RandomResizedCrop(tuple(x.shape[2:]), (.08, 1.)),
+             change.RandomHorizontalFlip(.5), change.ColorJitter(.4, .4, .2, .1, p=.8),
+             change.RandomGrayscale(p=.2))
+    with torch.random.fork_rng(devices=[]): # kornia draws from the global generator
+        torch.manual_seed(torch.randint(2**31, (), generator=g).item())
+        for part in parts: x = part(x)
+    return source.normalized(x*source.scale)
+
+VIEWS = {'scanned': scanned, 'coloured': coloured}
 
 # %%
 digits, _ = source('digits', 'train', Views(1, False))
 draw = lambda index: scanned(digits, torch.arange(3), generator(0, 'views', index))
 draw(0).shape, torch.equal(draw(0), draw(0)), torch.equal(draw(0), draw(1))
+
+# %% [markdown]
+# In colour the list is longer, and kornia's:
+
+# %%
+pixels = torch.randint(256, (4, 3, 16, 16), generator=torch.Generator().manual_seed(0))
+photos = Source(pixels.byte())
+again = [coloured(photos, torch.arange(4), generator(0, 'views', 0)) for _ in range(2)]
+again[0].shape, torch.equal(*again), raises(coloured, digits, torch.arange(3), None)
 
 
 # %% [markdown]

@@ -57,7 +57,7 @@ class Pretraining:
         epochs: int=1000,    # passes over the pairs
         batch: int=256,      # pairs a step; the last of an epoch may be smaller
         lr: float=.1,        # of SGD
-        momentum: float=.9,
+        momentum: float=.9,  # of SGD
         decay: float=1e-3,   # of the weights
         seed: int=0,         # of the order
         loss: str='mse',     # a key of LOSSES; cross entropy takes labels as targets
@@ -88,10 +88,10 @@ class Finetuning:
         net: Headed,        # a fresh head on an extractor, trained in place
         source: Source,     # labelled images and their views
         labels: Tensor,     # int64 (n,)
-        steps: int=10_000,
+        steps: int=10_000,  # of SGD
         batch: int=256,     # images a step, drawn with repetition
         lr: float=.01,      # of SGD, to 0
-        momentum: float=.9,
+        momentum: float=.9,  # of SGD
         decay: float=5e-4,  # of the weights
         seed: int=0,        # of the draws
     ):
@@ -149,7 +149,7 @@ def finetune(
     source: Source,   # labelled images
     labels: Tensor,   # int64 (n,)
     classes: int,     # how many there are
-    steps: int=10_000,
+    steps: int=10_000, # of SGD
     seed: int=0,      # of the head and the draws
     **options,        # of `Finetuning`
 )->Headed: # the extractor with a classifier

@@ -20,8 +20,10 @@
 data: str = 'digits'  # in core.images.SETS: unlabelled images
 method: str = 'barlow-twins'  # in krrst.selfsup.METHODS: self-supervised loss
 views: str = 'scanned'  # in krrst.selfsup.VIEWS: how an image is changed
-net: str = 'convnet-small'  # in krrst.nets.NETS: extractor
+net: str = 'convnet-small'  # in krrst.nets.NETS: extractor; patches: fitted without a gradient
 hidden: int = 128  # ≥ 1: width of the projector
+first: int = 0  # ≥ 0: images of the source, as they are stored; 0: all
+shrink: int = 1  # ≥ 1: pixels of a side that become one
 epochs: int = 60  # ≥ 1: passes over the images
 batch: int = 256  # ≥ 2: images a step
 lr: float = 0.003  # > 0: of AdamW, to 0 by a cosine
@@ -64,6 +66,7 @@ from papers_nb.core.train import environment, seed_all
 from papers_nb.krrst.data import features, source
 from papers_nb.krrst.metrics import linear_probe
 from papers_nb.krrst.nets import extractor, feature_width
+from papers_nb.krrst.patches import fit_patches
 from papers_nb.krrst.selfsup import METHODS, VIEWS
 
 # %% [markdown]
@@ -84,25 +87,27 @@ environment(run.device) | {'data': f'{data} {runs.checksum("krrst/target", run.p
 
 # %%
 theme()
-train, labels = source(data, 'train', device=run.device)
-test, labels_test = source(data, 'test', device=run.device)
+cut = dict(device=run.device, shrink=shrink)
+train, labels = source(data, 'train', first=first, **cut)
+test, labels_test = source(data, 'test', **cut)
 Markdown(f'{len(train):,} images of shape {tuple(train.x.shape[1:])}; '
          f'{len(test):,} more for the probe.')
 
 # %% [markdown]
-# Two views of the same eight images, as the loss sees them:
+# Two views of the same eight images, as the loss sees them (patches are fitted to plain images):
 
 # %%
 #| label: fig-views
 #| fig-cap: "Eight images in two views each, above and below."
 #| fig-alt: "Each column shows one image twice: shifted, of another contrast, noisy and with a patch covered; the character can still be told."
 #| classes: figcard
-first = torch.arange(8)
+eight = torch.arange(8)
+inked = lambda x: ((x - x.min())/(x.max() - x.min())).permute(1, 2, 0)
 fig, axes = plt.subplots(2, 8, figsize=(6.4, 1.8))
 for row, index in zip(axes, (0, 1)):
-    changed = VIEWS[views](train, first, generator(seed, 'shown', index))
+    changed = VIEWS[views](train, eight, generator(seed, 'shown', index))
     for ax, image in zip(row, changed.cpu()):
-        ax.imshow(image.permute(1, 2, 0), cmap='gray_r')
+        ax.imshow(inked(image), cmap='gray_r')
         ax.axis('off')
 
 # %% [markdown]
@@ -112,7 +117,8 @@ for row, index in zip(axes, (0, 1)):
 seed_all(seed, 'init', 0)
 model = extractor(net, *train.x.shape[1:3]).to(run.device)
 width = feature_width(model, train.plain([0]))
-learner = METHODS[method](model, width, hidden).to(run.device)
+by_patches = net == 'patches'
+learner = model if by_patches else METHODS[method](model, width, hidden).to(run.device)
 count = lambda module: sum(p.numel() for p in module.parameters())
 Markdown(f'{count(model):,} parameters, features of {width} numbers; '
          f'{count(learner) - count(model):,} more that are thrown away afterwards.')
@@ -160,8 +166,9 @@ def fit(
 
 
 # %%
-fit(run, learner, train, views=VIEWS[views], epochs=epochs, batch=batch, lr=lr,
-    weight_decay=weight_decay)
+if by_patches: fit_patches(run, model, train, epochs)
+else: fit(run, learner, train, views=VIEWS[views], epochs=epochs, batch=batch, lr=lr,
+         weight_decay=weight_decay)
 len(run.metrics)
 
 # %% [markdown]

@@ -22,7 +22,8 @@ data: str = 'digits'  # in core.images.SETS: the source, unlabelled
 init: str = 'krrst/target'  # target model: a run, and what differs from its default
 m: int = 10  # ≥ 1: pairs
 images: str = 'random'  # in krrst.baselines.IMAGES: which real images it begins with
-targets: Literal['features', 'labels'] = 'features'  # what it begins with beside them
+raw: bool = False  # begin with pixels that are not normalised, as the released code
+targets: Literal['features', 'labels', 'noise'] = 'features'  # what it begins with beside them
 steps: int = 1000  # ≥ 0: outer steps; 0: the set it would begin with
 pool: Literal['reset', 'released', 'random'] = 'reset'  # how extractors are replaced
 extractors: int = 4  # ≥ 1: L, members of the pool
@@ -72,7 +73,7 @@ from papers_nb import runs
 from papers_nb.core.plots import COLORS, theme
 from papers_nb.core.tables import table as markdown_table
 from papers_nb.core.train import environment
-from papers_nb.krrst.baselines import IMAGES, LabelTargets
+from papers_nb.krrst.baselines import IMAGES, LabelTargets, noise
 from papers_nb.krrst.data import Views, source
 from papers_nb.krrst.nets import from_run
 
@@ -94,7 +95,9 @@ environment(run.device) | {'data': f'{data} {runs.checksum("krrst/distill", run.
 
 # %%
 theme()
-real, labels = source(data, 'train', Views(pad, flip), run.device)
+asked = run.upstream.record['parameters']
+cut = {k: asked[k] for k in ('first', 'shrink')}
+real, labels = source(data, 'train', Views(pad, flip), run.device, **cut)
 model = from_run(run.upstream, *real.x.shape[1:3]).to(run.device)
 wide = feature_width(model, real.plain([0]))
 Markdown(f'{len(real):,} images in {len(real.views)} views each; '
@@ -107,8 +110,12 @@ Markdown(f'{len(real):,} images in {len(real.views)} views each; '
 rows = IMAGES[images](real, model, m, seed)
 start = initial_set(real, model, m, seed, rows)
 named = LabelTargets(real, labels)
-if targets == 'labels': start = DistilledSet(start.x, named(rows), start.about)
-start.about |= {'source': data, 'checksum': runs.checksum('krrst/distill', run.params)}
+y = start.y
+if targets == 'labels': y = named(rows)
+if targets == 'noise': y = noise(y, seed)
+x = real.x[rows]/real.scale if raw else start.x
+start = DistilledSet(x, y, start.about)
+start.about |= {'source': data, 'shrink': cut['shrink'], 'checksum': runs.checksum('krrst/distill', run.params)}
 start.x.shape, start.y.shape
 
 # %% [markdown]
@@ -146,8 +153,8 @@ def distill(
     m: int,           # pairs
     make=None,        # → an extractor with fresh weights; None: the paper's ConvNet
     steps: int=1000,  # outer ones
-    seed: int=0,
-    device: str='cpu',
+    seed: int=0,      # of images, pool and draws
+    device: str='cpu', # where the run's checkpoints live
     progress: bool=False, # show a bar
     size: int=10,     # extractors in the pool
     lifetime: int=1000, # steps until one is replaced

@@ -20,16 +20,17 @@
 data: str = 'digits'  # in core.images.SETS: the target set, labelled
 init: str = 'krrst/distill'  # distilled set: a run, and what differs from its default
 net: str = 'convnet-tiny'  # in krrst.nets.NETS: extractor
-pretrain_epochs: int = 300  # ≥ 0: passes over the distilled set; 0: from scratch
+pretrain_epochs: int = 1000  # ≥ 0: passes over the distilled set; 0: from scratch
 pretrain_batch: int = 64  # ≥ 1: pairs a step
 pretrain_loss: str = 'mse'  # in krrst.tuning.LOSSES: against the targets
 pretrain_lr: float = 0.1  # > 0: of SGD, constant
 labelled: int = 50  # ≥ 0: labelled images, classes alike; 0: all
-steps: int = 200  # ≥ 1: of fine-tuning
+steps: int = 600  # ≥ 1: of fine-tuning
 batch: int = 64  # ≥ 1: labelled images a step
-lr: float = 0.01  # > 0: of SGD, to 0 by a cosine
+lr: float = 0.03  # > 0: of SGD, to 0 by a cosine
 pad: int = 1  # ≥ 0: black pixels around a view
 flip: bool = False  # mirror half of the views
+judged: int = 0  # ≥ 0: test images of each set, as they are stored; 0: all
 repeats: int = 3  # ≥ 1: networks
 seed: int = 0  # ≥ 0: which images are labelled, weights, every draw
 device: str = 'auto'  # auto, cpu, cuda
@@ -87,12 +88,13 @@ environment(run.device) | {'data': f'{data} {runs.checksum("krrst/evaluate", run
 theme()
 made = DistilledSet.load(run.upstream.folder/'distilled.safetensors')
 made = DistilledSet(made.x.to(run.device), made.y.to(run.device), made.about)
-train, labels = source(data, 'train', Views(pad, flip), run.device)
-test, labels_test = source(data, 'test', device=run.device)
+cut = dict(device=run.device, shrink=made.about['shrink'])
+train, labels = source(data, 'train', Views(pad, flip), **cut)
+test, labels_test = source(data, 'test', first=judged, **cut)
 rows, classes = few(labels, labelled, seed), int(labels.max()) + 1
 some = Source(train.x[rows], train.views,
               scale=train.scale, mean=train.mean, std=train.std)
-held, _ = source(made.about['source'], 'test', device=run.device)
+held, _ = source(made.about['source'], 'test', first=judged, **cut)
 origin = runs.Finished(run.upstream.record['upstream']['name'])
 model = from_run(origin, *held.x.shape[1:3]).to(run.device)
 Markdown(f'{len(made.x)} pairs; {len(some)} labelled images of {classes} classes; '
