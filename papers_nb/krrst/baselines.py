@@ -7,7 +7,7 @@ Docs: https://OWNER.github.io/papers_nb/krrst/baselines.html.md"""
 # %% auto #0
 __all__ = ['IMAGES', 'random_rows', 'kmeans_rows', 'LabelTargets', 'noise']
 
-# %% ../../nbs/krrst/24_baselines.ipynb #6096423a
+# %% ../../nbs/krrst/24_baselines.ipynb #e72845ed
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -16,7 +16,7 @@ from ..core.train import generator
 from ..errors import UserError, need
 from .data import Source, features
 
-# %% ../../nbs/krrst/24_baselines.ipynb #437c711a
+# %% ../../nbs/krrst/24_baselines.ipynb #2c849bc9
 def random_rows(
     source: Source,   # real images
     model: nn.Module, # not used
@@ -55,7 +55,7 @@ def _enough(source, m):
 
 IMAGES = {'random': random_rows, 'k-means': kmeans_rows}
 
-# %% ../../nbs/krrst/24_baselines.ipynb #cdc40989
+# %% ../../nbs/krrst/24_baselines.ipynb #0f40df58
 class LabelTargets:
     """Centred one-hot labels in the place of a target model's features.
 
@@ -73,7 +73,7 @@ class LabelTargets:
         "Of some images, whatever the view."
         return self.rows[rows]
 
-# %% ../../nbs/krrst/24_baselines.ipynb #bb89c28b
+# %% ../../nbs/krrst/24_baselines.ipynb #bd4d4b19
 def noise(
     y: Tensor,   # target features, (m, k), m ≥ 2
     seed: int=0, # of the draw
@@ -81,6 +81,6 @@ def noise(
     """Random mixtures of the rows, so that mean and covariance are kept on average.
 
     Raises `UserError` for a single row. Source: ours."""
-    if len(y) < 2: raise UserError(f'{len(y)} row of targets: at least two are expected')
+    if len(y) < 2: raise UserError(f'{len(y)} row of targets: at least two')
     mix = torch.randn(len(y), len(y), generator=generator(seed, 'noise', 0)).to(y)
     return y.mean(0) + mix @ (y - y.mean(0))/(len(y) - 1)**.5

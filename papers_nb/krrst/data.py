@@ -7,7 +7,7 @@ Docs: https://OWNER.github.io/papers_nb/krrst/data.html.md"""
 # %% auto #0
 __all__ = ['Views', 'Source', 'source', 'few', 'features', 'Targets']
 
-# %% ../../nbs/krrst/20_data.ipynb #978de73e
+# %% ../../nbs/krrst/20_data.ipynb #8cf569f5
 from dataclasses import dataclass
 
 import torch
@@ -19,7 +19,7 @@ from ..core import images
 from ..core.train import generator
 from ..errors import UserError
 
-# %% ../../nbs/krrst/20_data.ipynb #5fa1f368
+# %% ../../nbs/krrst/20_data.ipynb #5ea99eaa
 @dataclass(frozen=True)
 class Views:
     """The finite set of crops and mirrored crops of an image, numbered.
@@ -59,7 +59,7 @@ class Views:
         channel = count(x.shape[1])[:, None, None]
         return whole[image, channel, rows[:, None, :, None], cols[:, None, None, :]]
 
-# %% ../../nbs/krrst/20_data.ipynb #21ee9aaa
+# %% ../../nbs/krrst/20_data.ipynb #034e5121
 class Source:
     """Images on a device, as bytes or as numbers up to `scale`, with their views.
 
@@ -127,13 +127,14 @@ def source(
     first: int=0,         # how many images, in the order they are stored in; 0: all
     shrink: int=1,        # pixels of a side that become one, their mean
 )->tuple[Source, Tensor]: # images; labels int64 (N,), for a target
-    """One split of a set, by name, perhaps cut and made smaller; normalised as the set is.
+    """One split of a set, perhaps a part of it made smaller; normalised as the set is.
 
     Raises `UserError` for more images than there are and a side that `shrink` does not
     divide. Source: ours."""
     x, y = images.tensors(data, split, device)
     if not 0 <= first <= len(x):
-        raise UserError(f'first={first}: from 0 to the {len(x)} images of {data} {split}')
+        raise UserError(f'first={first}: from 0 to the {len(x)} images of '
+                        f'{data} {split}')
     side = x.shape[-1]
     if shrink < 1 or side % shrink:
         raise UserError(f'shrink={shrink}: a divisor of the side of {side} pixels')
@@ -158,7 +159,7 @@ def few(
     if not 0 < n <= len(labels): raise UserError(f'n={n}: from 0 to {len(labels)}')
     return order[place.argsort(stable=True)[:n]].to(labels.device)
 
-# %% ../../nbs/krrst/20_data.ipynb #673cfb4c
+# %% ../../nbs/krrst/20_data.ipynb #b14b3947
 @torch.no_grad()
 def features(
     extractor: nn.Module, # images → features (n, d), set to eval mode

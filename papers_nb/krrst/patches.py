@@ -7,7 +7,7 @@ Docs: https://OWNER.github.io/papers_nb/krrst/patches.html.md"""
 # %% auto #0
 __all__ = ['PatchEncoder', 'fit_patches']
 
-# %% ../../nbs/krrst/27_patches.ipynb #63659528
+# %% ../../nbs/krrst/27_patches.ipynb #5f1ce3f6
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -16,7 +16,7 @@ from ..core.train import generator
 from ..errors import UserError
 from .data import Source
 
-# %% ../../nbs/krrst/27_patches.ipynb #6b6e035a
+# %% ../../nbs/krrst/27_patches.ipynb #091a70b5
 class PatchEncoder(nn.Module):
     """Whitened patches against cluster centres, pooled in four quarters, and rotated.
 
@@ -38,7 +38,8 @@ class PatchEncoder(nn.Module):
         self.width = min(width, pooled)
         shapes = {'middle': (length,), 'white': (length, length), 'turned': (pooled,),
                   'centres': (centres, length), 'turn': (pooled, self.width)}
-        for name, shape in shapes.items(): self.register_buffer(name, torch.zeros(shape))
+        for name, shape in shapes.items():
+            self.register_buffer(name, torch.zeros(shape))
 
     def patches(self, x: Tensor)->Tensor: # (N, C, H, W) → (N, places, length)
         "All patches of images, of mean 0 and deviation about 1."
@@ -63,8 +64,12 @@ class PatchEncoder(nn.Module):
         return (self.pooled(x) - self.turned) @ self.turn
 
     @torch.no_grad()
-    def begin(self, source: Source, seed: int=0, most: int=100_000)->Tensor: # (n, length)
-        "Whitening, and the first centres; the whitened patches, up to `most` of them."
+    def begin(self,
+        source: Source,    # unlabelled images
+        seed: int=0,       # of the draw, and of the first centres
+        most: int=100_000, # patches that are drawn, about
+    )->Tensor: # (n, length)
+        "Whitening, and the first centres; the whitened patches."
         per = self.patches(source.plain([0])).shape[1]
         g = generator(seed, 'patches', 0)
         rows = torch.randperm(len(source), generator=g)[:max(1, most//per)]
@@ -82,7 +87,9 @@ class PatchEncoder(nn.Module):
         return white
 
     @torch.no_grad()
-    def cluster(self, white: Tensor)->float: # mean share of a patch that no centre takes
+    def cluster(self,
+        white: Tensor, # whitened patches, (n, length)
+    )->float: # share of them that no centre takes
         "One pass of spherical k-means; a centre without a patch stays."
         along = white @ self.centres.T
         best = along.abs().argmax(1)
@@ -102,7 +109,7 @@ class PatchEncoder(nn.Module):
         scale = values[-self.width:].clamp(0).mean().sqrt()
         self.turn.copy_(vectors.flip(1)[:, :self.width]/scale)
 
-# %% ../../nbs/krrst/27_patches.ipynb #de558298
+# %% ../../nbs/krrst/27_patches.ipynb #03f41549
 def fit_patches(
     run,                   # a run or a Stepper
     encoder: PatchEncoder, # fitted in place
@@ -111,6 +118,6 @@ def fit_patches(
 ):
     "Whiten, cluster, turn. Source: Coates and Ng 2011."
     white = encoder.begin(source, run.seed)
-    for step in run.steps(passes, {'encoder': encoder}):
+    for _ in run.steps(passes, {'encoder': encoder}):
         run.log(loss=encoder.cluster(white))
     encoder.finish(source)

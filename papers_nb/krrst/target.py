@@ -7,7 +7,7 @@ Docs: https://OWNER.github.io/papers_nb/krrst/target.html.md"""
 # %% auto #0
 __all__ = ['fit']
 
-# %% ../../nbs/krrst/30_target.ipynb #e593fcc9
+# %% ../../nbs/krrst/30_target.ipynb #b4e6fb43
 import math
 
 import torch
@@ -18,7 +18,7 @@ from ..errors import UserError
 from .data import Source
 from .selfsup import scanned
 
-# %% ../../nbs/krrst/30_target.ipynb #20f6d0ab
+# %% ../../nbs/krrst/30_target.ipynb #d512ce09
 def fit(
     run,                # a run or a Stepper
     learner: nn.Module, # one of METHODS, trained in place

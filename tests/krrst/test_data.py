@@ -70,3 +70,17 @@ def test_few_labelled_images_are_spread_over_the_classes(n):
     counts = labels[rows].bincount(minlength=10)
     assert len(rows.unique()) == n and counts.max() - counts.min() <= 1
     assert few(labels, n, 3).equal(rows) and not few(labels, 25, 4).equal(few(labels, 25, 3))
+
+
+def test_a_part_of_a_set_at_half_the_size_is_the_mean_of_four_pixels():
+    whole, labels = source("digits", "train")
+    part, some = source("digits", "train", first=7, shrink=2)
+    four = np.asarray(whole.x[:7, 0]).astype(float).reshape(7, 4, 2, 4, 2).mean((2, 4))
+    np.testing.assert_allclose(part.x[:, 0], four)
+    assert some.equal(labels[:7]) and (part.mean, part.std) == (whole.mean, whole.std)
+
+
+@pytest.mark.parametrize("given", [{"first": -1}, {"first": 5000}, {"shrink": 0}, {"shrink": 3}])
+def test_a_part_that_there_is_not_is_refused(given):
+    with pytest.raises(UserError, match=next(iter(given))):
+        source("digits", "train", **given)

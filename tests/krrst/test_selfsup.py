@@ -5,8 +5,9 @@ import pytest
 import torch
 from torch import nn
 
-from papers_nb.krrst.data import source
-from papers_nb.krrst.selfsup import BYOL, METHODS, barlow_loss, byol_loss, scanned, simclr_loss
+from papers_nb.errors import UserError
+from papers_nb.krrst.data import Source, source
+from papers_nb.krrst.selfsup import BYOL, METHODS, barlow_loss, byol_loss, coloured, scanned, simclr_loss
 
 A, B = torch.randn(2, 6, 4, generator=torch.Generator().manual_seed(0), dtype=torch.float64)
 
@@ -65,3 +66,22 @@ def test_a_few_steps_of_each_method_lower_its_loss(name):
         method.after(step / 30)
         losses.append(loss.item())
     assert losses[-1] < 0.7 * losses[0]
+
+
+def test_views_in_colour_depend_on_their_generator_alone_and_stay_in_range():
+    pixels = torch.randint(256, (6, 3, 16, 16), generator=torch.Generator().manual_seed(0)).byte()
+    photos, rows = Source(pixels), torch.arange(6)
+    draw = lambda seed: coloured(photos, rows, torch.Generator().manual_seed(seed))
+    before = torch.random.get_rng_state()
+    first = draw(1)
+    assert torch.random.get_rng_state().equal(before) and first.equal(draw(1))
+    assert not first.equal(draw(2)) and not first[0].equal(photos.plain()[0])
+    column = lambda v: torch.tensor(v).view(1, 3, 1, 1)
+    units = first * column(photos.std) + column(photos.mean)
+    assert units.min() > -1e-5 and units.max() < 1 + 1e-5
+
+
+def test_views_in_colour_refuse_grey_images():
+    digits, _ = source("digits", "train")
+    with pytest.raises(UserError, match="1 channels"):
+        coloured(digits, torch.arange(2), torch.Generator())

@@ -5,6 +5,7 @@ import torch
 from torch import nn
 
 from papers_nb.krrst import DistilledSet, Distiller, ModelPool, Source, Targets, Views, initial_set
+from papers_nb.krrst.baselines import noise
 from papers_nb.krrst.nets import convnet
 from papers_nb.krrst.ridge import krr_loss, ridge_strength
 
@@ -69,3 +70,14 @@ def test_a_distillation_without_steps_is_random_images_with_target_features(real
     assert isinstance(made, DistilledSet) and {tuple(x.flatten().tolist()) for x in made.x} <= {
         tuple(x.flatten().tolist()) for x in real.plain()
     }
+
+
+def test_noise_has_the_mean_and_covariance_of_what_it_stands_for():
+    y = (
+        torch.randn(40, 3, generator=torch.Generator().manual_seed(0))
+        @ torch.tensor([[1.0, 0.5, 0.0], [0.0, 1.0, 0.3], [0.0, 0.0, 2.0]])
+        + 5
+    )
+    draws = torch.cat([noise(y, seed) for seed in range(500)])
+    torch.testing.assert_close(draws.mean(0), y.mean(0), atol=0.1, rtol=0)
+    torch.testing.assert_close(torch.cov(draws.T), torch.cov(y.T), rtol=0.1, atol=0.05)

@@ -166,13 +166,14 @@ def source(
     first: int=0,         # how many images, in the order they are stored in; 0: all
     shrink: int=1,        # pixels of a side that become one, their mean
 )->tuple[Source, Tensor]: # images; labels int64 (N,), for a target
-    """One split of a set, by name, perhaps cut and made smaller; normalised as the set is.
+    """One split of a set, perhaps a part of it made smaller; normalised as the set is.
 
     Raises `UserError` for more images than there are and a side that `shrink` does not
     divide. Source: ours."""
     x, y = images.tensors(data, split, device)
     if not 0 <= first <= len(x):
-        raise UserError(f'first={first}: from 0 to the {len(x)} images of {data} {split}')
+        raise UserError(f'first={first}: from 0 to the {len(x)} images of '
+                        f'{data} {split}')
     side = x.shape[-1]
     if shrink < 1 or side % shrink:
         raise UserError(f'shrink={shrink}: a divisor of the side of {side} pixels')

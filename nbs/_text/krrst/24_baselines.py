@@ -128,7 +128,7 @@ def noise(
     """Random mixtures of the rows, so that mean and covariance are kept on average.
 
     Raises `UserError` for a single row. Source: ours."""
-    if len(y) < 2: raise UserError(f'{len(y)} row of targets: at least two are expected')
+    if len(y) < 2: raise UserError(f'{len(y)} row of targets: at least two')
     mix = torch.randn(len(y), len(y), generator=generator(seed, 'noise', 0)).to(y)
     return y.mean(0) + mix @ (y - y.mean(0))/(len(y) - 1)**.5
 

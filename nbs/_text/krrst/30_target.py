@@ -20,7 +20,7 @@
 data: str = 'digits'  # in core.images.SETS: unlabelled images
 method: str = 'barlow-twins'  # in krrst.selfsup.METHODS: self-supervised loss
 views: str = 'scanned'  # in krrst.selfsup.VIEWS: how an image is changed
-net: str = 'convnet-small'  # in krrst.nets.NETS: extractor; patches: fitted without a gradient
+net: str = 'convnet-small'  # in krrst.nets.NETS: extractor; patches: fitted otherwise
 hidden: int = 128  # ≥ 1: width of the projector
 first: int = 0  # ≥ 0: images of the source, as they are stored; 0: all
 shrink: int = 1  # ≥ 1: pixels of a side that become one

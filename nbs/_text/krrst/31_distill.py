@@ -23,7 +23,7 @@ init: str = 'krrst/target'  # target model: a run, and what differs from its def
 m: int = 10  # ≥ 1: pairs
 images: str = 'random'  # in krrst.baselines.IMAGES: which real images it begins with
 raw: bool = False  # begin with pixels that are not normalised, as the released code
-targets: Literal['features', 'labels', 'noise'] = 'features'  # what it begins with beside them
+targets: Literal['features', 'labels', 'noise'] = 'features'  # beside the images
 steps: int = 1000  # ≥ 0: outer steps; 0: the set it would begin with
 pool: Literal['reset', 'released', 'random'] = 'reset'  # how extractors are replaced
 extractors: int = 4  # ≥ 1: L, members of the pool
@@ -115,7 +115,8 @@ if targets == 'labels': y = named(rows)
 if targets == 'noise': y = noise(y, seed)
 x = real.x[rows]/real.scale if raw else start.x
 start = DistilledSet(x, y, start.about)
-start.about |= {'source': data, 'shrink': cut['shrink'], 'checksum': runs.checksum('krrst/distill', run.params)}
+start.about |= {'source': data, 'shrink': cut['shrink'],
+                'checksum': runs.checksum('krrst/distill', run.params)}
 start.x.shape, start.y.shape
 
 # %% [markdown]
