@@ -82,10 +82,10 @@ def environment(house, root):
     return {**os.environ, "PYTHONPATH": str(house), "PAPERS_NB_RUNS": str(root)}
 
 
-def start(house, root, name, *flags):
+def start(house, root, name, *flags, paper="toy"):
     """papermill in the house, not waited for."""
     command = [sys.executable, "-m", "papermill", "--engine", "papers", "--no-progress-bar"]
-    command += [f"papers://toy/{name}.ipynb", str(root / f"{name}-{len(flags)}.ipynb"), *flags]
+    command += [f"papers://{paper}/{name}.ipynb", str(root / f"{name}-{len(flags)}.ipynb"), *flags]
     root.mkdir(exist_ok=True)
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.STDOUT, "text": True}
     return subprocess.Popen(command, cwd=root, env=environment(house, root), **pipes)
@@ -110,7 +110,7 @@ def end(root, record):
     folder = root / record["name"]
     return (
         (folder / "metrics.jsonl").read_bytes(),
-        (folder / "net.safetensors").read_bytes(),
+        [(f.name, f.read_bytes()) for f in sorted(folder.glob("*.safetensors"))],
         record["metrics"],
     )
 
@@ -151,9 +151,9 @@ def wait_for(condition, process):
         time.sleep(0.01)
 
 
-def rows(root, notebook):
+def rows(root, notebook, paper="toy"):
     """Steps logged so far by the runs of a notebook."""
-    return sum(f.read_bytes().count(b"\n") for f in root.glob(f"toy-{notebook}/*/metrics.jsonl"))
+    return sum(f.read_bytes().count(b"\n") for f in root.glob(f"{paper}-{notebook}/*/metrics.jsonl"))
 
 
 def family(process):
@@ -184,6 +184,38 @@ def test_a_chain_killed_inside_any_link_goes_on_and_ends_with_the_same_bits(
     found = records(root)
     for key, record in alone[1].items():
         assert end(root, found[key]) == end(alone[0], record), key
+
+
+KRRST = {
+    "init": "krrst/distill?steps=40&lifetime=20&save_every=0"
+    "&init=krrst/target%3Fepochs%3D10%26save_every%3D0",  # an address within an address
+    "pretrain_epochs": "60",
+    "steps": "40",
+    "repeats": "1",
+    "save_every": "0",
+}
+
+
+def test_a_real_chain_killed_inside_every_one_of_its_links_ends_with_the_same_bits(tmp_path):
+    flags = [word for pair in KRRST.items() for word in ("-p", *pair)]
+    go = lambda root: start(pages.ROOT, root, "evaluate", *flags, paper="krrst")
+    alone, broken = tmp_path / "alone", tmp_path / "broken"
+    process = go(alone)
+    assert process.wait() == 0, process.communicate()[0]
+    for link in ("target", "distill", "evaluate"):
+        process = go(broken)
+        wait_for(lambda link=link: rows(broken, link, "krrst") >= 10, process)
+        others = family(process)
+        process.kill()
+        process.wait()
+        psutil.wait_procs(others, timeout=40)
+        assert not list(broken.glob(f"krrst-{link}/*/record.json")), "killed too late to show anything"
+    process = go(broken)
+    assert process.wait() == 0, process.communicate()[0]
+    found, expected = records(broken), records(alone)
+    assert len(expected) == 3
+    for key, record in expected.items():
+        assert found[key]["cost"]["resumes"] == 1 and end(broken, found[key]) == end(alone, record), key
 
 
 def test_a_signal_between_the_links_saves_what_runs(house, alone, tmp_path):
