@@ -369,7 +369,7 @@ fig, ax = plt.subplots()
 shades = dict(zip(KINDS, ('grey', 'orange', 'purple', 'blue', 'sky', 'green')))
 for kind in KINDS: ax.scatter(J[kind], TWO[kind], s=16, color=COLORS[shades[kind]], label=kind)
 ax.set(xlabel='J, trained without chance', ylabel='J̃₂, trained with two masks')
-ax.legend(frameon=False, fontsize=8);
+ax.legend(frameon=False, fontsize=8, loc='center left', bbox_to_anchor=(1, .5));
 
 # %%
 #| echo: false

@@ -45,8 +45,10 @@ KINDS = {
     'distilled, released counter': 'pool=released',
     'distilled, counter reset (KRR-ST)': ''}
 STEP0, RANDOM, RELEASED, KRRST = KINDS
-NONE, ALL, LABELS = 'from scratch', 'all images, target features', 'random images, labels'
+NONE, ALL, LABELS = 'no pre-training', 'all images, target features', 'random images, labels'
 init = lambda begin, kind: (begin + kind).rstrip('&?')
+signed = lambda i: f'{i.mean:+.3f} ± {i.half:.3f}'
+plain = lambda i: f'{i.mean:.3f} ± {i.half:.3f}'
 by = {name: digits[init(D, kind), LONG] for name, kind in KINDS.items()}
 scratch, whole = setting(RUN, 'digits-scratch'), rows(RUN, 'digits-all')[50]
 labels = parts[D + 'steps=0&targets=labels', LONG]
@@ -64,8 +66,8 @@ labels = parts[D + 'steps=0&targets=labels', LONG]
 def error_line(name, by):
     "One kind of set: its error, and the difference from where distillation begins."
     e, i = interval(values(by[name], 'error')), difference(by[name], by[STEP0], 'error')
-    told = ['']*4 if name == STEP0 else [f'{i.mean:+.3f} ± {i.half:.3f}', i.tells('more', 'less'), *lasting(i)]
-    return [name, e.n, f'{e.mean:.3f} ± {e.half:.3f}', *told]
+    told = ['']*4 if name == STEP0 else [signed(i), i.tells('more', 'less'), *lasting(i)]
+    return [name, e.n, plain(e), *told]
 
 def error_table(by):
     "All kinds of sets."
@@ -93,8 +95,8 @@ ax.set(xlabel='error : variance of the target model', ylabel='', xlim=(0, None))
 def predicted(pairs, metric, of):
     "What was expected to be lower, step by step, and whether it was."
     steps = {f'{a} below {b}': difference(of[a], of[b], metric) for a, b in pairs}
-    lines = [[name, f'{i.mean:+.3f} ± {i.half:.3f}', 'yes' if i.high < 0 else 'no' if i.low > 0 else 'not told']
-             for name, i in steps.items()]
+    held = lambda i: 'yes' if i.high < 0 else 'no' if i.low > 0 else 'not told'
+    lines = [[name, signed(i), held(i)] for name, i in steps.items()]
     return table(lines, ['predicted', 'difference', 'held'])
 
 ORDER = (RANDOM, STEP0), (RELEASED, RANDOM), (KRRST, RELEASED)
@@ -187,10 +189,10 @@ def life_line(Z):
     shares = [f'{100*trained_share(list(range(1, Z)), Z, 1000, kind):.0f} %' for kind in (True, False)]
     shown = [interval(values(found, 'error')) for found in pair[Z]]
     i = difference(*pair[Z][::-1], 'error')
-    return [Z, *shares, *(f'{e.mean:.3f} ± {e.half:.3f}' for e in shown), f'{i.mean:+.3f} ± {i.half:.3f}',
+    return [Z, *shares, *map(plain, shown), signed(i),
             i.tells('more', 'less'), *lasting(i)]
 
-header = ['Z', 'trained, reset', 'trained, released', 'error, reset', 'error, released', 'released − reset', 'says']
+header = ['Z', 'trained, reset', 'trained, released', 'error, reset', 'error, released', 'difference', 'says']
 Markdown(table(map(life_line, pair), [*header, *LASTING], of=sum(pair.values(), [])))
 
 # %% [markdown]
@@ -215,11 +217,34 @@ def variant_line(name):
     "One variant against the method, and against random images."
     e, i = interval(values(variants[name], 'error')), difference(variants[name], by[KRRST], 'error')
     j = difference(variants[name], by[STEP0], 'accuracy')
-    told = ['', ''] if name == KRRST else [f'{i.mean:+.3f} ± {i.half:.3f}', i.tells('more', 'less')]
-    return [name, f'{e.mean:.3f} ± {e.half:.3f}', *told, j.signed(), j.tells('more', 'less')]
+    told = ['', ''] if name == KRRST else [signed(i), i.tells('more', 'less')]
+    return [name, plain(e), *told, j.signed(), j.tells('more', 'less')]
 
 header = ['distilled', 'error', 'against KRR-ST', 'says', 'beyond random [points]', 'says']
 Markdown(table(map(variant_line, variants), header, of=variants.values()))
+
+# %% [markdown]
+# ## A teacher's knowledge, without its data
+#
+# A teacher knows all labelled digits. A student is [shown ten images](33_knowledge.ipynb) and told what the teacher says of their shifted copies; the baseline is shown noise.
+
+# %%
+#| label: tbl-knowledge
+#| tbl-cap: "Accuracy of students on held-out digits, in percent; difference from noise paired by seed."
+#| code-fold: true
+of_sets = rows('krrst/knowledge', 'digits-knowledge')
+TEACHER = 'krrst/evaluate?preset=digits-teacher'
+shown = {'distilled images': of_sets[TEACHER], 'random real images': of_sets[f'{TEACHER}-random'],
+         'noise, fresh at every step': setting('krrst/knowledge', 'digits-noise')}
+NOISE = [*shown][-1]
+def knowledge_line(name):
+    "What a student was shown, and how it did."
+    i = difference(shown[name], shown[NOISE], 'accuracy')
+    told = ['']*4 if name == NOISE else [i.signed(), i.tells('more', 'less'), *lasting(i)]
+    return [name, *(interval(values(shown[name], m)) for m in ('accuracy', 'agreement')), *told]
+
+header = ['shown', 'accuracy', 'agreement with the teacher', 'against noise', 'says', *LASTING]
+Markdown(table(map(knowledge_line, shown), header, of=shown.values()))
 
 # %% [markdown]
 # ## Photographs
@@ -266,7 +291,8 @@ for n, shift, color in ((FEW, -.15, 'orange'), (MANY, .15, 'blue')):
     found = of_photos(n)
     gains = [difference(found[name], found[STEP0], 'accuracy') for name in others]
     ax.errorbar([g.mean for g in gains], [k + shift for k in range(len(others))],
-                xerr=[g.half for g in gains], fmt='o', ms=4, capsize=3, color=COLORS[color], label=f'{n:,} labels')
+                xerr=[g.half for g in gains], fmt='o', ms=4, capsize=3, color=COLORS[color],
+                label=f'{n:,} labels')
 ax.axvline(0, color=COLORS['grey'], lw=.8)
 ax.set(yticks=range(len(others)), yticklabels=others, xlabel='points beyond random')
 ax.invert_yaxis()
@@ -278,12 +304,15 @@ many = of_photos(MANY)
 drop = -difference(many[KRRST], many[STEP0], 'error').mean/interval(values(many[STEP0], 'error')).mean
 above = lambda a, b: difference(many[a], many[b], 'accuracy')
 told = lambda i: 'yes' if i.low > 0 else 'no' if i.high < 0 else 'not told'
-lines = [['KRR-ST above no pre-training', above(KRRST, NONE)], ['KRR-ST above random images with labels', above(KRRST, LABELS)],
-         ['KRR-ST above random images with target features', above(KRRST, STEP0)]]
+lines = [[f'KRR-ST above {name}', above(KRRST, name)] for name in (NONE, LABELS, STEP0)]
 lines = [[name, i.signed(), told(i)] for name, i in lines]
-Markdown(f'The error falls by {drop:.0%} (a tenth was predicted). The order:\n\n' + predicted(ORDER, 'error', many)
-         + '\n\nand with 3,000 labels, where the paper has all three at "yes" or does not ask:\n\n'
-         + table(lines, ['after fine-tuning', 'points', 'holds']))
+Markdown(f"""The error falls by {drop:.0%} (a tenth was predicted). The order:
+
+{predicted(ORDER, 'error', many)}
+
+And with 3,000 labels, where the paper says yes to the first two, and does not ask the third:
+
+{table(lines, ['after fine-tuning', 'points', 'holds'])}""")
 
 # %% [markdown]
 # ## What this says
