@@ -185,7 +185,7 @@ def pretrained(net):
     parts = [features(body, s.plain()) for s in (some, test)]
     row['probe'] = [linear_probe(parts[0], labels[rows], parts[1], labels_test)]
     taught = run.upstream.record['parameters']['targets']
-    if pretrain_epochs and taught == 'features':
+    if pretrain_epochs and taught != 'labels':
         row['error'] = [target_error(said, wanted)]
     return row
 
