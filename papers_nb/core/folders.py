@@ -7,7 +7,7 @@ Docs: https://OWNER.github.io/papers_nb/core/folders.html.md"""
 # %% auto #0
 __all__ = ['NEAR', 'folders']
 
-# %% ../../nbs/core/folders.ipynb #92199810
+# %% ../../nbs/core/folders.ipynb #2c70947a
 import io
 from pathlib import Path
 
@@ -16,10 +16,10 @@ import numpy as np
 from .files import cache, once, write_atomically
 from ..errors import UserError, need
 
-# %% ../../nbs/core/folders.ipynb #d3902d97
+# %% ../../nbs/core/folders.ipynb #02c0c306
 NEAR = .01 # how far a mean or a deviation may be from the published one
 
-# %% ../../nbs/core/folders.ipynb #b94d775e
+# %% ../../nbs/core/folders.ipynb #9f0c22bf
 def folders(
     name: str,   # folder in the cache, with train and test in it
     side: int,   # of the square that every picture becomes
@@ -60,12 +60,11 @@ def _split(folder, side, names):
     "Pictures and labels of one split."
     if other := sorted({*_names(folder)} - {*names}):
         raise UserError(f'{folder} has a class {other[0]!r} that train has not')
-    kind = np.uint8 if len(names) <= 256 else np.uint16
     files = [(p, k) for k, name in enumerate(names)
              for p in sorted((folder/name).glob('*')) if not p.name.startswith('.')]
     if not files: raise UserError(f'{folder} holds no pictures')
     x = np.stack([_picture(p, side) for p, _ in files])
-    return x, np.array([k for _, k in files], dtype=kind)
+    return x, np.array([k for _, k in files], dtype=np.uint8)
 
 def _picture(file, side):
     "One picture as bytes (side, side, 3)."

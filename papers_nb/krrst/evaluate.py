@@ -7,7 +7,7 @@ Docs: https://OWNER.github.io/papers_nb/krrst/evaluate.html.md"""
 # %% auto #0
 __all__ = ['Trials', 'fit']
 
-# %% ../../nbs/krrst/32_evaluate.ipynb #20bcff32
+# %% ../../nbs/krrst/32_evaluate.ipynb #8c38e451
 import torch
 from torch import Tensor
 
@@ -17,7 +17,7 @@ from .krrst import DistilledSet
 from .nets import Headed, extractor, feature_width
 from .tuning import Finetuning, Pretraining
 
-# %% ../../nbs/krrst/32_evaluate.ipynb #f2216788
+# %% ../../nbs/krrst/32_evaluate.ipynb #fa92bfce
 class Trials:
     """Pre-training and fine-tuning, several times, in steps that can be resumed.
 

@@ -80,9 +80,3 @@ def test_pictures_of_a_photograph_are_resampled_by_lanczos(tree):
     both = np.stack([np.zeros((16, 16, 3)), np.asarray(wide)]) / 255
     given = {**GIVEN, "side": 16, "mean": tuple(both.mean((0, 1, 2))), "std": tuple(both.std((0, 1, 2)))}
     assert (np.load(folders("tiny", **given)[0])["x"][1] == np.asarray(wide)).all()
-
-
-def test_labels_beyond_a_byte_have_a_checksum_too():
-    x, y = np.zeros((2, 2, 2, 3), np.uint8), np.array([3, 999], np.uint16)
-    _, found = images.content(x, y)
-    assert len(found) == 64 and found != images.content(x, np.array([3, 231], np.uint16))[1]

@@ -86,12 +86,11 @@ def _split(folder, side, names):
     "Pictures and labels of one split."
     if other := sorted({*_names(folder)} - {*names}):
         raise UserError(f'{folder} has a class {other[0]!r} that train has not')
-    kind = np.uint8 if len(names) <= 256 else np.uint16
     files = [(p, k) for k, name in enumerate(names)
              for p in sorted((folder/name).glob('*')) if not p.name.startswith('.')]
     if not files: raise UserError(f'{folder} holds no pictures')
     x = np.stack([_picture(p, side) for p, _ in files])
-    return x, np.array([k for _, k in files], dtype=kind)
+    return x, np.array([k for _, k in files], dtype=np.uint8)
 
 def _picture(file, side):
     "One picture as bytes (side, side, 3)."
