@@ -203,7 +203,7 @@ run
 
 # %%
 #| label: fig-pictures
-#| fig-cap: "Distilled images: before, after, and what changed, enlarged to its own range (blue: darker, orange: brighter)."
+#| fig-cap: "Distilled images: before, after, and what changed, enlarged to its own range (violet: larger numbers, orange: smaller)."
 #| fig-alt: "Above the images it began with, in the middle those it ended with, which look alike but sharper or noisier, below the difference."
 #| classes: figcard
 shown = min(m, 10)

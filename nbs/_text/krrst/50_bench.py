@@ -173,6 +173,7 @@ def five(calls):
 
 long_steps = five(large)
 
+
 # %%
 #| label: tbl-step
 #| tbl-cap: "One outer step; the large one with a ResNet-18 as target model and the paper's ConvNet, five turns."
