@@ -7,13 +7,13 @@ Docs: https://OWNER.github.io/papers_nb/krrst/debiased.html.md"""
 # %% auto #0
 __all__ = ['mean_autoencoder', 'drawn_autoencoder', 'masked_loss']
 
-# %% ../../nbs/krrst/17_debiased.ipynb #a65dffc7
+# %% ../../nbs/krrst/17_debiased.ipynb #8c5cdd73
 import torch
 from torch import Tensor
 
 from ..errors import UserError
 
-# %% ../../nbs/krrst/17_debiased.ipynb #0f4a4d2e
+# %% ../../nbs/krrst/17_debiased.ipynb #633e917b
 def mean_autoencoder(
     x: Tensor,       # images, (m, d)
     p: float,        # chance that a pixel is kept, 0 to 1
@@ -60,7 +60,7 @@ def _check_ridge(ridge):
     if not 0 < ridge < float('inf'):
         raise UserError(f'ridge={ridge}: a finite number above 0 is expected')
 
-# %% ../../nbs/krrst/17_debiased.ipynb #21618f15
+# %% ../../nbs/krrst/17_debiased.ipynb #0d4a5817
 def masked_loss(
     w: Tensor, # weights, (..., d, d)
     x: Tensor, # images, (m, d)

@@ -7,7 +7,7 @@ Docs: https://OWNER.github.io/papers_nb/krrst/knowledge.html.md"""
 # %% auto #0
 __all__ = ['Imitation', 'fit']
 
-# %% ../../nbs/krrst/33_knowledge.ipynb #8933fcfe
+# %% ../../nbs/krrst/33_knowledge.ipynb #116f9e2a
 import math
 
 import torch
@@ -19,7 +19,7 @@ from .data import Views
 from .nets import Headed
 from .tuning import Pretraining
 
-# %% ../../nbs/krrst/33_knowledge.ipynb #47963ca6
+# %% ../../nbs/krrst/33_knowledge.ipynb #9fad8aa5
 class Imitation:
     """A student learns to say what a teacher says of images that nobody labelled.
 

@@ -7,7 +7,7 @@ Docs: https://OWNER.github.io/papers_nb/krrst/truncation.html.md"""
 # %% auto #0
 __all__ = ['hypergradients']
 
-# %% ../../nbs/krrst/13_truncation.ipynb #5d059eca
+# %% ../../nbs/krrst/13_truncation.ipynb #7c3308eb
 from collections.abc import Callable
 
 import torch
@@ -17,7 +17,7 @@ from torch.nn import functional as F
 from ..errors import UserError
 from .ridge import dual
 
-# %% ../../nbs/krrst/13_truncation.ipynb #23f433e8
+# %% ../../nbs/krrst/13_truncation.ipynb #8e26022c
 def _tanh_layer(
     first: Tensor, # (d_x, d)
     x: Tensor,     # (n, d_x)

@@ -30,7 +30,7 @@ from IPython.display import Markdown
 from papers_nb.core.checks import Check, claim, raises
 from papers_nb.core.hunt import Hunt, reals, scales, tensors, wholes
 from papers_nb.core.plots import COLORS, theme
-from papers_nb.core.stats import interval, paired
+from papers_nb.core.stats import paired
 from papers_nb.core.tables import table
 from papers_nb.krrst.bias import richardson
 from papers_nb.krrst.data import source
@@ -128,7 +128,10 @@ def _check_ridge(ridge):
 mean_autoencoder(torch.ones(1, 2), .5, .25)
 
 # %%
-raises(mean_autoencoder, torch.ones(1, 2), 1.5), raises(drawn_autoencoder, torch.ones(1, 2), torch.ones(2, 2))
+raises(mean_autoencoder, torch.ones(1, 2), 1.5)
+
+# %%
+raises(drawn_autoencoder, torch.ones(1, 2), torch.ones(2, 2))
 
 
 # %% [markdown]
@@ -214,7 +217,8 @@ def images(most, more):
 ridges = dict(ridge=scales(1e-2, 1e2))
 trained = lambda size: images(size, lambda m, d: (dict(p=reals(0, 1)), ridges))
 masks_of = lambda n, m, d: tensors(n*m, d).map(lambda t: (t > 0).double().view(n, m, d))
-drawn = lambda size: images(size, lambda m, d: (dict(masks=wholes(1, 3).flatmap(lambda n: masks_of(n, m, d))), ridges))
+some_masks = lambda m, d: wholes(1, 3).flatmap(lambda n: masks_of(n, m, d))
+drawn = lambda size: images(size, lambda m, d: (dict(masks=some_masks(m, d)), ridges))
 judges = lambda size: images(size, lambda m, d: (dict(w=tensors(d, d, **TAME), p=reals(0, 1)), {}))
 
 X = torch.tensor([[1., 2., -.5], [0., 1., 3.]], dtype=torch.float64)
@@ -237,7 +241,8 @@ claim('krrst.mean_autoencoder',
             'nothing masked, and everything')],
     hunts=[Hunt(trained, by_all_masks, 'brute force', 1e-8,
         'all masks, numpy.linalg.lstsq; condition of A up to 1e6', sizes=(1, 2, 4), most=8)],
-    refuses=[lambda f: f(X, -.1), lambda f: f(X, 1.1), lambda f: f(X, .5, 0.), lambda f: f(X, .5, float('nan'))],
+    refuses=[lambda f, given=given: f(X, *given) for given in
+             ((-.1,), (1.1,), (.5, 0.), (.5, float('nan')))],
     equivalent=SAME,
     mutants=[('both + ridge', 'both - ridge'), ('ridge*torch.eye', '2*ridge*torch.eye')])
 claim('krrst.drawn_autoencoder', 'What drawn masks train solves their normal equations.',
@@ -254,13 +259,14 @@ claim('krrst.drawn_autoencoder', 'What drawn masks train solves their normal equ
              lambda f: f(X, DRAWN, 0.)],
     equivalent={'(masks == 0) | (masks == 1) → (masks == 1) | (masks == 0)': 'either'},
     mutants=[('(masks*x)', '((1 - masks)*x)'), ('seen.mT @ wanted/len(wanted)', 'seen.mT @ wanted')])
-claim('krrst.masked_loss', 'The loss of restoring masked images is a quadratic in the weights, by two moments.',
+claim('krrst.masked_loss',
+    'The loss of restoring masked images is a quadratic in the weights, by two moments.',
     of=masked_loss, source='ours',
     checks=[
         Check('brute force', lambda f: f(X.T @ X/9, X, .3), lambda: judged(X.T @ X/9, X, .3), 1e-12,
             'all masks; float64'),
         Check('limit', lambda f: f(torch.stack([0*X.T @ X, X.T @ X]), X, 0.),
-            lambda: [X.square().mean().item()/2]*2, 1e-13, 'all is masked, all is lost; two weights at once')],
+            lambda: [X.square().mean().item()/2]*2, 1e-13, 'all is masked, all is lost; two at once')],
     hunts=[Hunt(judges, lambda **a: judged(**a)/(size(a['w'])*size(a['x'])), 'brute force', 1e-11,
         'all masks; in units of the sizes', ours=lambda f, **a: f(**a)/(size(a['w'])*size(a['x'])),
         sizes=(1, 2, 4), most=8)],
@@ -294,7 +300,7 @@ pixels = pixels - pixels.mean(0)
 
 def draws(n, x, g, times):
     "Masks, (times, n, m, d)."
-    return (torch.rand(times, n, *x.shape, generator=g, dtype=torch.float64) < P).double()
+    return (torch.rand(times, n, *x.shape, generator=g).to(x) < P).to(x)
 
 def by_masks(x, real, masks):
     "Gradient by the images of the mean outer loss over draws of masks."
@@ -303,7 +309,8 @@ def by_masks(x, real, masks):
 
 def exact(x, real, g):
     "Training without chance."
-    return torch.autograd.grad(masked_loss(mean_autoencoder(x, P, RIDGE), real, P), x)[0]
+    loss = masked_loss(mean_autoencoder(x, P, RIDGE), real, P)
+    return torch.autograd.grad(loss, x)[0]
 
 def naive(x, real, g, times=1):
     "Training with two drawn masks."
@@ -322,12 +329,12 @@ KINDS = {'exact': exact, 'naive': naive, 'naive, 16 draws': lambda *a: naive(*a,
 def losses(x, real, g):
     "J, and J̃ of two masks and of one, by a thousand draws."
     with torch.no_grad():
-        drawn = [masked_loss(drawn_autoencoder(x, draws(n, x, g, 1000), RIDGE), real, P).mean().item()
-                 for n in (2, 1)]
-        return masked_loss(mean_autoencoder(x, P, RIDGE), real, P).item(), *drawn
+        models = [drawn_autoencoder(x, draws(n, x, g, 1000), RIDGE) for n in (2, 1)]
+        models = [mean_autoencoder(x, P, RIDGE), *models]
+        return [masked_loss(w, real, P).mean().item() for w in models]
 
 def descend(kind, seed):
-    "All losses of the images that a kind of gradient ends with, in thousandths; the images."
+    "All losses after a descent by a kind of gradient, in thousandths; the images."
     g = torch.Generator().manual_seed(seed)
     order = torch.randperm(len(pixels), generator=g)
     x, real = pixels[order[:10]].clone().requires_grad_(), pixels[order[10:310]]
@@ -340,7 +347,8 @@ def descend(kind, seed):
     return 1e3*np.array(losses(x, real, torch.Generator().manual_seed(seed))), x
 
 START = 'none: the digits as they are'
-found = {kind or START: [descend(kind, seed) for seed in range(5)] for kind in ('', *KINDS)}
+every = lambda kind: [descend(kind, seed) for seed in range(5)]
+found = {kind or START: every(kind) for kind in ('', *KINDS)}
 J, TWO, ONE = (dict(zip(found, rows)) for rows in np.array(
     [[[run[0][k] for run in runs] for runs in found.values()] for k in range(3)]))
 
@@ -378,12 +386,15 @@ calm, plain = gain('naive, 16 draws', 'naive', J), gain('exact', 'naive', J)
 four, twice = gain('Richardson, 4 masks, 16 draws', 'naive', J), gain('exact', 'naive', TWO)
 share = lambda i: f'{-100*i.mean/(J["naive"] - J["exact"]).mean():.0f} %'
 said = [
-    f'**It is the bias**, where $J$ judges. Of the {-plain.mean:.1f} that the exact gradient gains on the naive one, '
-    f'sixteen draws instead of one give {share(calm)}, and Richardson\'s from four masks {share(four)}.',
-    f'**The bias is what one wants**, where students are trained with masks: by $\\tilde J_2$ the exact gradient is '
-    f'{twice.tells("worse", "better")} than the naive one, by {abs(twice.mean):.1f} of {TWO["naive"].mean():.1f}.',
-    'Richardson\'s gradient descends a loss of its own, $2\\tilde J_2-\\tilde J_1$, lowest of all there. It need not '
-    'be near $J$: where images change so much that two masks and one are far apart, it rewards images that '
+    f'**It is the bias**, where $J$ judges. Of the {-plain.mean:.1f} that the exact gradient gains on '
+    f'the naive one, sixteen draws instead of one give {share(calm)}, '
+    f'and Richardson\'s from four masks {share(four)}.',
+    f'**The bias is what one wants**, where students are trained with masks: by $\\tilde J_2$ the '
+    f'exact gradient is {twice.tells("worse", "better")} than the naive one, '
+    f'by {abs(twice.mean):.1f} of {TWO["naive"].mean():.1f}.',
+    'Richardson\'s gradient descends a loss of its own, $2\\tilde J_2-\\tilde J_1$, lowest of all there. '
+    'It need not be near $J$: where images change so much that two masks and one are far apart, it rewards '
+    'images that '
     '*one* mask teaches badly. Without its variance it goes further that way.']
 Markdown('\n'.join(f'* {line}' for line in said))
 
@@ -419,7 +430,7 @@ ten, rest = pixels[:10].clone().requires_grad_(), pixels[10:310]
 
 # %%
 def bias_share(ridge):
-    "Length of the bias of the naive gradient beside that of the true one, by 4,000 draws."
+    "Length of the naive gradient's bias beside the true one, by 4,000 draws."
     globals().update(RIDGE=ridge, P=.5)
     true = exact(ten, rest, g)
     return ((naive(ten, rest, g, 4000) - true).norm()/true.norm()).item()

@@ -11,15 +11,15 @@
 # | run card | |
 # |---|---|
 # | paper | Lee et al. 2024 (KRR-ST), Table 4: a teacher on CIFAR-10, images distilled from Tiny ImageNet |
-# | default | a teacher on all labelled digits, ten images distilled from the unlabelled ones; a stand-in of our own |
-# | follows | a teacher, which is [an evaluation](32_evaluate.ipynb) without pre-training; the images are those of the distillation that it names |
+# | default | a teacher that learnt from fifty labelled digits, ten images distilled from the unlabelled ones; the preset `digits-teacher` of the teacher takes all labels. A stand-in of our own |
+# | follows | a teacher, which is [an evaluation](32_evaluate.ipynb), `init`; the images are those of the distillation that it names |
 # | needs | one CPU core, under 1 GB, about ten seconds |
 # | start | `papermill --engine papers papers://krrst/knowledge.ipynb out.ipynb -p images gaussian`, or Run All |
 
 # %% tags=["parameters"]
 from typing import Literal
 data: str = 'digits'  # in core.images.SETS: what the teacher learnt, to test on
-init: str = 'krrst/evaluate?preset=digits-teacher'  # teacher: a run, and what differs
+init: str = 'krrst/evaluate'  # teacher: a run, and what differs from its default
 images: Literal['distilled', 'gaussian'] = 'distilled'  # what is shown
 net: str = 'convnet-tiny'  # in krrst.nets.NETS: the student's extractor
 pretrain_epochs: int = 1000  # ≥ 0: passes over the distilled set and its targets

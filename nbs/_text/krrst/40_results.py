@@ -196,7 +196,8 @@ def life_line(Z):
             i.tells('more', 'less'), *lasting(i)]
 
 header = ['Z', 'trained, reset', 'trained, released', 'error, reset', 'error, released', 'difference', 'says']
-Markdown(table(map(life_line, pair), [*header, *LASTING], of=sum(pair.values(), [])))
+every = [found for both in pair.values() for found in both]
+Markdown(table(map(life_line, pair), [*header, *LASTING], of=every))
 
 # %% [markdown]
 # *Trained* is the expected share of outer steps whose extractor had been trained at all, [by its law](16_occupancy.ipynb) for the four members of these pools, with start ages spread evenly.

@@ -36,7 +36,7 @@ from papers_nb.krrst.ridge import krr_loss, ridge_strength
 
 # %%
 torch.set_num_threads(1)
-Markdown(f'{machine()}; 20 turns after one that does not count; fewer where it says so.')
+Markdown(f'{machine()}; 20 turns after one that does not count, or as many as it says.')
 
 
 # %% [markdown]
@@ -74,7 +74,7 @@ def gradients(loss, given):
 
 def products(given):
     "The matrix products alone."
-    s, y, t, wanted = (a.detach().double() for a in given)
+    s, t = (given[k].detach().double() for k in (0, 2))
     def run():
         "Two Gram matrices, the two products of the gradient."
         square, cross = s @ s.T, t @ s.T
@@ -109,11 +109,12 @@ Markdown(table(lines, ['size', 'ours', 'linalg.solve : ours', 'cholesky : ours',
 # Straightforward is: the target model runs at every step instead of once for all views, the loss through `torch.linalg.solve`, gradients for all of the extractor's weights too. Both begin at the same images, pool and draws.
 
 # %%
-def setting(m=100, batch=256, images=2000, side=16, widths=(16, 32, 64), target=None, size=4, lifetime=200):
+def setting(m=100, batch=256, images=2000, side=16, widths=(16, 32, 64), target=None,
+            size=4, lifetime=200):
     "A source of colour images, a target model, and a distiller whose pool is not aged."
     g = torch.Generator().manual_seed(0)
-    pixels = torch.randint(0, 256, (images, 3, side, side), dtype=torch.uint8, generator=g)
-    source = Source(pixels, Views(0, True))
+    pixels = torch.randint(0, 256, (images, 3, side, side), generator=g)
+    source = Source(pixels.byte(), Views(0, True))
     torch.manual_seed(0)
     model = target or convnet(3, side, (64, 128, 128))
     model.requires_grad_(False).eval()
@@ -157,12 +158,13 @@ asked = Targets(made.targets.model, made.targets.source, table=False)
 (made.targets(*drawn) - asked(*drawn)).abs().max().item() < 1e-5
 
 # %%
+#| code-fold: true
 steps = turns(small, 40, 3)
-large = {name: stepping(kind, setting(1000, 256, 1000, 32, (128, 256, 512), resnet(3, 32, 2), 1, 1000))
-         for name, kind in KINDS.items()}
+as_published = lambda: setting(1000, 256, 1000, 32, (128, 256, 512), resnet(3, 32, 2), 1, 1000)
+large = {name: stepping(kind, as_published()) for name, kind in KINDS.items()}
 
 def five(calls):
-    "Five turns after one that does not count: too few for `turns`, but each lasts a minute."
+    "Five turns after one that does not count; each lasts most of a minute."
     spent = {name: [] for name in calls}
     for _ in range(6):
         for name, call in calls.items():
