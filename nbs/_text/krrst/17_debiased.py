@@ -286,7 +286,7 @@ claim('krrst.masked_loss',
 # | exact, @eq-mean | none | none |
 # | naive | yes | yes |
 # | naive, mean of 16 draws | yes | 1/16 |
-# | Richardson, [$2g_2-g_1$](10_bias.ipynb), from the same two masks | of second order | yes, larger |
+# | [Richardson](10_bias.ipynb), $2g_2-g_1$, from the same two masks | of second order | yes, larger |
 # | Richardson, mean of 16 such draws | of second order | 1/16 of that |
 # | Richardson, $2g_4-g_2$ from four masks, mean of 16 draws | of second order, smaller | small |
 #
