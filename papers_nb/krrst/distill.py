@@ -7,7 +7,7 @@ Docs: https://OWNER.github.io/papers_nb/krrst/distill.html.md"""
 # %% auto #0
 __all__ = ['fit', 'distill']
 
-# %% ../../nbs/krrst/31_distill.ipynb #38dc44fe
+# %% ../../nbs/krrst/31_distill.ipynb #001d3c50
 import math
 
 from torch import nn
@@ -18,14 +18,13 @@ from .data import Source, Targets
 from .krrst import DistilledSet, Distiller, ModelPool, initial_set
 from .nets import extractor, feature_width
 
-# %% ../../nbs/krrst/31_distill.ipynb #e0a02055
+# %% ../../nbs/krrst/31_distill.ipynb #0428de70
 def fit(
     run,                  # a run or a Stepper
-    distiller: Distiller, # moved in place
+    distiller: Distiller, # moved in place, or a `Matching`
 ):
     "Give the pool its ages, then distil. Source: official code, `distill.py`."
-    total = distiller.total if distiller.steps else 0
-    for step in run.steps(total, {'distiller': distiller}):
+    for step in run.steps(distiller.total, {'distiller': distiller}):
         run.log(**distiller.step(step))
 
 def distill(

@@ -7,7 +7,7 @@ Docs: https://OWNER.github.io/papers_nb/krrst/evaluate.html.md"""
 # %% auto #0
 __all__ = ['Trials', 'fit']
 
-# %% ../../nbs/krrst/32_evaluate.ipynb #8c38e451
+# %% ../../nbs/krrst/32_evaluate.ipynb #87b7df93
 import torch
 from torch import Tensor
 
@@ -17,7 +17,7 @@ from .krrst import DistilledSet
 from .nets import Headed, extractor, feature_width
 from .tuning import Finetuning, Pretraining
 
-# %% ../../nbs/krrst/32_evaluate.ipynb #fa92bfce
+# %% ../../nbs/krrst/32_evaluate.ipynb #f41a56c6
 class Trials:
     """Pre-training and fine-tuning, several times, in steps that can be resumed.
 
@@ -28,7 +28,7 @@ class Trials:
         some: Source,       # labelled images
         labels: Tensor,     # theirs, int64 (n,)
         classes: int,       # how many there are
-        pretrain: dict,     # epochs, batch, lr, loss of `Pretraining`
+        pretrain: dict,     # epochs, batch, lr, loss, views of `Pretraining`
         finetune: dict,     # steps, batch, lr of `Finetuning`
         repeats: int=3,     # networks
         seed: int=0,

@@ -7,7 +7,7 @@ Docs: https://OWNER.github.io/papers_nb/krrst/tuning.html.md"""
 # %% auto #0
 __all__ = ['LOSSES', 'Pretraining', 'Finetuning', 'pretrain', 'finetune']
 
-# %% ../../nbs/krrst/26_tuning.ipynb #7833e2f4
+# %% ../../nbs/krrst/26_tuning.ipynb #8759b64d
 import math
 
 import torch
@@ -16,18 +16,18 @@ from torch.nn import functional as F
 
 from ..core.train import Stepper, generator
 from ..errors import UserError
-from .data import Source
+from .data import Source, Views
 from .krrst import DistilledSet
 from .nets import Headed, feature_width
 
-# %% ../../nbs/krrst/26_tuning.ipynb #5da1d874
+# %% ../../nbs/krrst/26_tuning.ipynb #c5e5798e
 LOSSES = {
     'mse': F.mse_loss,
     'cross-entropy': lambda said, y: F.cross_entropy(said, y.argmax(1)),
 }
 
 class Pretraining:
-    """Training on a distilled set, minibatch by minibatch, no augmentation.
+    """Training on a distilled set, minibatch by minibatch.
 
     Raises `UserError` for a loss of another name. Source: official code, `algorithms/`;
     the mean over all entries is what its learning rate goes with."""
@@ -41,11 +41,12 @@ class Pretraining:
         decay: float=1e-3,   # of the weights
         seed: int=0,         # of the order
         loss: str='mse',     # a key of LOSSES; cross entropy takes labels as targets
+        views: Views=Views(0, False), # what images are cut to, drawn alike
     ):
         if loss not in LOSSES:
             raise UserError(f'loss={loss!r}: one of {", ".join(LOSSES)}')
         self.net, self.data, self.batch, self.seed = net, data, batch, seed
-        self.loss = LOSSES[loss]
+        self.loss, self.views = LOSSES[loss], views
         self.per_epoch = math.ceil(len(data.x)/batch)
         self.steps = epochs*self.per_epoch
         self.opt = torch.optim.SGD(net.parameters(), lr, momentum, weight_decay=decay)
@@ -55,9 +56,12 @@ class Pretraining:
         epoch, i = divmod(step, self.per_epoch)
         draws = generator(self.seed, 'pairs', epoch)
         order = torch.randperm(len(self.data.x), generator=draws)
-        rows = order[i*self.batch:(i + 1)*self.batch].to(self.data.x.device)
+        views = torch.randint(len(self.views), (len(order),), generator=draws)
+        part = slice(i*self.batch, (i + 1)*self.batch)
+        rows, which = (t[part].to(self.data.x.device) for t in (order, views))
         self.net.train()
-        loss = self.loss(self.net(self.data.x[rows]), self.data.y[rows])
+        x = self.views.cut(self.data.x[rows], which)
+        loss = self.loss(self.net(x), self.data.y[rows])
         return _descend(self.opt, loss)
 
 class Finetuning:
@@ -98,7 +102,7 @@ def _descend(opt, loss):
     opt.step()
     return loss.item()
 
-# %% ../../nbs/krrst/26_tuning.ipynb #8c40bace
+# %% ../../nbs/krrst/26_tuning.ipynb #e0e0415a
 def _train(training, seed):
     "All steps of a training, in memory."
     run = Stepper(seed)

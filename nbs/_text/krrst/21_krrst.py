@@ -17,6 +17,7 @@
 #| export
 import json
 from collections.abc import Callable
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import accumulate
 from pathlib import Path
@@ -29,7 +30,8 @@ from papers_nb.core.train import generator, key
 from papers_nb.errors import UserError
 from papers_nb.krrst.data import Source, Targets, features
 from papers_nb.krrst.nets import Headed, feature_width
-from papers_nb.krrst.ridge import krr_loss
+from papers_nb.krrst.optimum import best_targets
+from papers_nb.krrst.ridge import dual, krr_loss, ridge_strength
 
 # %%
 #| hide
@@ -139,6 +141,18 @@ raises(initial_set, digits, model, 2000), raises(DistilledSet, first.x, first.y[
 
 # %%
 #| exports
+@contextmanager
+def own_draws(
+    where: torch.device, # where networks are made
+    seed: int,           # of the run
+    stream: str,         # what the draws are for
+    index: int,          # which of them
+):
+    "Random numbers of their own inside; outside it is as if nothing had been drawn."
+    with torch.random.fork_rng(devices=[where] if where.type == 'cuda' else []):
+        torch.manual_seed(key(seed, stream, index))
+        yield
+
 class Member:
     "One network of the pool, its optimiser, and its steps. Source: official code."
     def __init__(self, net: Headed, lr: float, momentum: float, decay: float):
@@ -188,8 +202,7 @@ class ModelPool:
     def _fresh(self):
         "A member with weights of its own draw."
         where = self.images.device
-        with torch.random.fork_rng(devices=[where] if where.type == 'cuda' else []):
-            torch.manual_seed(key(self.seed, 'member', self.births))
+        with own_draws(where, self.seed, 'member', self.births):
             made = self.make().to(where)
             net = Headed(made, feature_width(made, self.images), self.outputs).to(where)
         self.births += 1
@@ -250,6 +263,8 @@ raises(ModelPool, pool.make, first.x, 64, size=0)
 # ## An outer step
 #
 # A member is picked and frozen. It gives features of the synthetic images and of a batch of real views; a head is fitted to the former and judged on the latter; the gradient moves images and targets. Then the member takes one step on the new set.
+#
+# With `solve` above 0 no optimiser moves the targets. They are [solved for](12_optimum.ipynb), given the extractor and the batch, and the images descend from there: at the best targets the loss does not change with them to first order, so the gradient by the images is that of the loss with the targets eliminated (*variable projection*; ours). What is best for one extractor is not for the next, so the targets that are kept, on which the pool is trained, go the share `solve` of the way to each new solution.
 
 # %%
 #| exports
@@ -267,12 +282,15 @@ class Distiller:
         ratio: float=1e-6,   # λ/tr K
         per_m: bool=False,   # λ/(tr K/m)
         learn_targets: bool=True, # False: only the images move
+        solve: float=0.,     # share of the way to a step's best targets; 0: by AdamW
     ):
         self.x, self.y = (t.clone().requires_grad_() for t in (start.x, start.y))
         if self.y.shape[1] != pool.outputs:
             raise UserError(f'targets of width {self.y.shape[1]}, and a pool of '
                             f'networks with {pool.outputs} outputs')
-        self.y.requires_grad_(learn_targets)
+        if not 0 <= solve <= 1: raise UserError(f'solve={solve}: from 0 to 1')
+        self.y.requires_grad_(learn_targets and not solve)
+        self.solve = solve
         self.about, self.targets, self.pool = start.about, targets, pool
         self.steps, self.lr, self.batch = steps, lr, batch
         self.ratio, self.per_m = ratio, per_m
@@ -281,8 +299,8 @@ class Distiller:
 
     @property
     def total(self)->int:
-        "Steps of the whole distillation: ages of the pool, then outer steps."
-        return self.pool.ahead + self.steps
+        "Steps of the whole distillation: ages of the pool, then outer steps, if any."
+        return self.pool.ahead + self.steps if self.steps else 0
 
     def step(self, step: int)->dict: # loss; how often the extractor was trained
         "Step number `step`, from 0 to `total` - 1."
@@ -297,8 +315,9 @@ class Distiller:
         drawn = source.draw(self.batch, generator(self.pool.seed, 'real', step))
         extract = member.net.extractor.eval()
         with torch.no_grad(): real = extract(source.view(*drawn))
-        loss = krr_loss(extract(self.x), self.y, real, self.targets(*drawn),
-                        self.ratio, self.per_m)
+        made, wanted = extract(self.x), self.targets(*drawn)
+        y = self._solved(made.detach(), real, wanted) if self.solve else self.y
+        loss = krr_loss(made, y, real, wanted, self.ratio, self.per_m)
         slopes = torch.autograd.grad(loss, self.learnt) # not by the extractor's weights
         for part, slope in zip(self.learnt, slopes): part.grad = slope
         self.opt.param_groups[0]['lr'] = self.lr*(1 - .999*step/self.steps)
@@ -306,6 +325,17 @@ class Distiller:
         row = {'loss': loss.item(), 'age': member.steps}
         self.pool.after(k, self.x.detach(), self.y.detach())
         return row
+
+    @torch.no_grad()
+    def _solved(self, made, real, wanted):
+        "The best targets of this step; those that are kept follow them."
+        ridge = ridge_strength(made, self.ratio, per_m=self.per_m)
+        s, t = made.double(), real.double()
+        eye = torch.eye(len(s), dtype=s.dtype, device=s.device)
+        inverse, _ = dual(s, eye, ridge, 1.)
+        best = best_targets([(t @ s.T + 1) @ inverse], [wanted]).to(self.y)
+        self.y.lerp_(best, self.solve)
+        return best
 
     def distilled(self)->DistilledSet:
         "The set as it is now."

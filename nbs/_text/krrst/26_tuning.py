@@ -23,14 +23,14 @@ from torch.nn import functional as F
 
 from papers_nb.core.train import Stepper, generator
 from papers_nb.errors import UserError
-from papers_nb.krrst.data import Source
+from papers_nb.krrst.data import Source, Views
 from papers_nb.krrst.krrst import DistilledSet
 from papers_nb.krrst.nets import Headed, feature_width
 
 # %%
 #| hide
 from papers_nb.core.checks import raises
-from papers_nb.krrst.data import Views, source
+from papers_nb.krrst.data import source
 from papers_nb.krrst.krrst import initial_set
 from papers_nb.krrst.nets import extractor
 
@@ -47,7 +47,7 @@ LOSSES = {
 }
 
 class Pretraining:
-    """Training on a distilled set, minibatch by minibatch, no augmentation.
+    """Training on a distilled set, minibatch by minibatch.
 
     Raises `UserError` for a loss of another name. Source: official code, `algorithms/`;
     the mean over all entries is what its learning rate goes with."""
@@ -61,11 +61,12 @@ class Pretraining:
         decay: float=1e-3,   # of the weights
         seed: int=0,         # of the order
         loss: str='mse',     # a key of LOSSES; cross entropy takes labels as targets
+        views: Views=Views(0, False), # what images are cut to, drawn alike
     ):
         if loss not in LOSSES:
             raise UserError(f'loss={loss!r}: one of {", ".join(LOSSES)}')
         self.net, self.data, self.batch, self.seed = net, data, batch, seed
-        self.loss = LOSSES[loss]
+        self.loss, self.views = LOSSES[loss], views
         self.per_epoch = math.ceil(len(data.x)/batch)
         self.steps = epochs*self.per_epoch
         self.opt = torch.optim.SGD(net.parameters(), lr, momentum, weight_decay=decay)
@@ -75,9 +76,12 @@ class Pretraining:
         epoch, i = divmod(step, self.per_epoch)
         draws = generator(self.seed, 'pairs', epoch)
         order = torch.randperm(len(self.data.x), generator=draws)
-        rows = order[i*self.batch:(i + 1)*self.batch].to(self.data.x.device)
+        views = torch.randint(len(self.views), (len(order),), generator=draws)
+        part = slice(i*self.batch, (i + 1)*self.batch)
+        rows, which = (t[part].to(self.data.x.device) for t in (order, views))
         self.net.train()
-        loss = self.loss(self.net(self.data.x[rows]), self.data.y[rows])
+        x = self.views.cut(self.data.x[rows], which)
+        loss = self.loss(self.net(x), self.data.y[rows])
         return _descend(self.opt, loss)
 
 class Finetuning:

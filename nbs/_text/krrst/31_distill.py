@@ -22,6 +22,7 @@ data: str = 'digits'  # in core.images.SETS: the source, unlabelled
 init: str = 'krrst/target'  # target model: a run, and what differs from its default
 m: int = 10  # ≥ 1: pairs
 images: str = 'random'  # in krrst.baselines.IMAGES: which real images it begins with
+by: Literal['ridge', 'means'] = 'ridge'  # KRR-ST; class means (DM), for labels
 raw: bool = False  # begin with pixels that are not normalised, as the released code
 targets: Literal['features', 'labels', 'noise'] = 'features'  # beside the images
 steps: int = 1000  # ≥ 0: outer steps; 0: the set it would begin with
@@ -35,6 +36,7 @@ inner_lr: float = 0.1  # > 0: of a member's SGD
 ridge: float = 1e-06  # > 0: share of the trace
 ridge_per_m: bool = False  # of the mean eigenvalue instead
 learn_targets: bool = True  # move the target vectors too
+solve: float = 0.0  # ≥ 0, ≤ 1: share of the way to a step's best targets; 0: by AdamW
 pad: int = 1  # ≥ 0: black pixels around a view
 flip: bool = False  # mirror half of the views
 table: bool = True  # compute the targets of all views once
@@ -74,7 +76,8 @@ from papers_nb.core.plots import COLORS, theme
 from papers_nb.core.tables import table as markdown_table
 from papers_nb.core.train import environment
 from papers_nb.krrst.baselines import IMAGES, LabelTargets, noise
-from papers_nb.krrst.data import Views, source
+from papers_nb.krrst.data import Views, few, source
+from papers_nb.krrst.matching import Matching
 from papers_nb.krrst.nets import from_run
 
 # %% [markdown]
@@ -107,7 +110,7 @@ Markdown(f'{len(real):,} images in {len(real.views)} views each; '
 # ## Where it begins
 
 # %%
-rows = IMAGES[images](real, model, m, seed)
+rows = few(labels, m, seed) if by == 'means' else IMAGES[images](real, model, m, seed)
 start = initial_set(real, model, m, seed, rows)
 named = LabelTargets(real, labels)
 y = start.y
@@ -128,9 +131,14 @@ fresh_net = lambda: extractor(net, *real.x.shape[1:3])
 members = ModelPool(fresh_net, start.x, start.y.shape[1], extractors, lives[pool],
                     pool != 'released', seed, inner_lr)
 wanted = named if targets == 'labels' else Targets(model, real, table and steps > 0)
+if by == 'means' and targets != 'labels':
+    raise UserError(f"targets={targets!r}: 'labels' where by='means'")
 distiller = Distiller(start, wanted, members, steps, lr, batch, ridge, ridge_per_m,
-                      learn_targets)
-Markdown(f'{members.ahead:,} steps give the members their ages, '
+                      learn_targets, solve)
+if by == 'means':
+    distiller = Matching(start, labels[rows], real, labels, fresh_net, steps, lr, batch,
+                         seed=seed)
+Markdown(f'{distiller.total - steps:,} steps give the members their ages, '
          f'then {steps:,} outer ones.')
 
 
@@ -141,11 +149,10 @@ Markdown(f'{members.ahead:,} steps give the members their ages, '
 #| exports
 def fit(
     run,                  # a run or a Stepper
-    distiller: Distiller, # moved in place
+    distiller: Distiller, # moved in place, or a `Matching`
 ):
     "Give the pool its ages, then distil. Source: official code, `distill.py`."
-    total = distiller.total if distiller.steps else 0
-    for step in run.steps(total, {'distiller': distiller}):
+    for step in run.steps(distiller.total, {'distiller': distiller}):
         run.log(**distiller.step(step))
 
 def distill(

@@ -24,6 +24,8 @@ pretrain_epochs: int = 1000  # ≥ 0: passes over the distilled set; 0: from scr
 pretrain_batch: int = 64  # ≥ 1: pairs a step
 pretrain_loss: str = 'mse'  # in krrst.tuning.LOSSES: against the targets
 pretrain_lr: float = 0.1  # > 0: of SGD, constant
+pretrain_pad: int = 0  # ≥ 0: pixels that distilled images are shifted by, at most
+pretrain_flip: bool = False  # mirror half of them
 labelled: int = 50  # ≥ 0: labelled images, classes alike; 0: all
 steps: int = 600  # ≥ 1: of fine-tuning
 batch: int = 64  # ≥ 1: labelled images a step
@@ -118,7 +120,7 @@ class Trials:
         some: Source,       # labelled images
         labels: Tensor,     # theirs, int64 (n,)
         classes: int,       # how many there are
-        pretrain: dict,     # epochs, batch, lr, loss of `Pretraining`
+        pretrain: dict,     # epochs, batch, lr, loss, views of `Pretraining`
         finetune: dict,     # steps, batch, lr of `Finetuning`
         repeats: int=3,     # networks
         seed: int=0,
@@ -195,7 +197,7 @@ def finetuned(net):
 
 trials = Trials(net, made, some, labels[rows], classes,
                 dict(epochs=pretrain_epochs, batch=pretrain_batch, lr=pretrain_lr,
-                     loss=pretrain_loss),
+                     loss=pretrain_loss, views=Views(pretrain_pad, pretrain_flip)),
                 dict(steps=steps, batch=batch, lr=lr), repeats, seed)
 fit(run, trials, pretrained, finetuned)
 len(run.metrics)
