@@ -7,7 +7,7 @@ Docs: https://OWNER.github.io/papers_nb/core/folders.html.md"""
 # %% auto #0
 __all__ = ['NEAR', 'folders']
 
-# %% ../../nbs/core/folders.ipynb #5222e37d
+# %% ../../nbs/core/folders.ipynb #2c70947a
 import io
 from pathlib import Path
 
@@ -16,10 +16,10 @@ import numpy as np
 from .files import cache, once, write_atomically
 from ..errors import UserError, need
 
-# %% ../../nbs/core/folders.ipynb #1b127f9c
+# %% ../../nbs/core/folders.ipynb #02c0c306
 NEAR = .01 # how far a mean or a deviation may be from the published one
 
-# %% ../../nbs/core/folders.ipynb #2be67d4a
+# %% ../../nbs/core/folders.ipynb #9f0c22bf
 def folders(
     name: str,   # folder in the cache, with train and test in it
     side: int,   # of the square that every picture becomes
@@ -64,7 +64,7 @@ def _split(folder, side, names):
              for p in sorted((folder/name).glob('*')) if not p.name.startswith('.')]
     if not files: raise UserError(f'{folder} holds no pictures')
     x = np.stack([_picture(p, side) for p, _ in files])
-    return x, np.array([k for _, k in files], dtype=np.min_scalar_type(len(names) - 1))
+    return x, np.array([k for _, k in files], dtype=np.uint8)
 
 def _picture(file, side):
     "One picture as bytes (side, side, 3)."

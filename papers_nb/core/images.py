@@ -8,7 +8,7 @@ Docs: https://OWNER.github.io/papers_nb/core/images.html.md"""
 __all__ = ['SPLITS', 'CIFAR', 'TINY', 'IMAGENET', 'RESEARCH', 'TREE', 'SETS', 'content', 'Images', 'digits', 'cifar', 'stored',
            'pictures', 'load', 'tensors', 'normalize', 'crop_flip']
 
-# %% ../../nbs/core/images.ipynb #d7db0720
+# %% ../../nbs/core/images.ipynb #c63ebbbe
 import hashlib, importlib.util, io
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -22,19 +22,18 @@ from .files import once, supplied, unpickle, write_atomically
 from .folders import folders
 from ..errors import UserError, need
 
-# %% ../../nbs/core/images.ipynb #8159e8f7
+# %% ../../nbs/core/images.ipynb #545bef0a
 def content(
     x: np.ndarray,  # images, first axis counts them
-    y: np.ndarray,  # label of each image, one byte or two
+    y: np.ndarray,  # label of each image, a byte
 )->tuple[np.ndarray, str]: # order that sorts them, checksum of the sorted set
     "Order and SHA-256 of a labelled set, whatever order it comes in. Source: ours."
     sha = lambda image: hashlib.sha256(np.ascontiguousarray(image).tobytes()).digest()
-    tag = lambda label: int(label).to_bytes(1 + (label > 255), 'big')
-    keys = [sha(image) + tag(label) for image, label in zip(x, y)]
+    keys = [sha(image) + bytes([label]) for image, label in zip(x, y)]
     order = np.array(sorted(range(len(keys)), key=keys.__getitem__), dtype=np.int64)
     return order, hashlib.sha256(b''.join(keys[i] for i in order)).hexdigest()
 
-# %% ../../nbs/core/images.ipynb #954449a3
+# %% ../../nbs/core/images.ipynb #f2c81fd3
 SPLITS = 'train', 'test'
 
 @dataclass(frozen=True, kw_only=True, eq=False)
@@ -94,7 +93,7 @@ def _sums(images, state):
     made = {split: images.arrays(split) for split in SPLITS}
     return {split: content(a['x'], a['y'])[1] for split, a in made.items()}
 
-# %% ../../nbs/core/images.ipynb #f67760ae
+# %% ../../nbs/core/images.ipynb #3fe991b3
 def _scanned():
     "The table of digits that comes with scikit-learn: 64 numbers and a digit a row."
     # read from its file: importing scikit-learn takes longer than a small training
@@ -115,7 +114,7 @@ def digits(
     picked = np.concatenate([cut(i) for i in shuffled])
     return {'x': x[picked], 'y': y[picked]}
 
-# %% ../../nbs/core/images.ipynb #6573dfdd
+# %% ../../nbs/core/images.ipynb #a78d46b0
 def cifar(
     name: str,   # of the files in the cache
     title: str,  # of the set
@@ -165,7 +164,7 @@ def stored(
                         'labels y; delete it to fetch the set again')
     return arrays
 
-# %% ../../nbs/core/images.ipynb #08d4da5f
+# %% ../../nbs/core/images.ipynb #22875be9
 def pictures(
     images,       # the set
     split: str,   # train or test
@@ -201,7 +200,7 @@ def _as_bytes(x, file):
                         'bytes, or numbers from 0 to 1, are expected')
     return np.rint(255*x).astype(np.uint8)
 
-# %% ../../nbs/core/images.ipynb #b09504d3
+# %% ../../nbs/core/images.ipynb #0316f1d1
 CIFAR = 'No formal licence; free for research. The authors ask for the citation.'
 TINY = 'A. Krizhevsky, Learning Multiple Layers of Features from Tiny Images, 2009'
 IMAGENET = 'ImageNet terms: research only, no redistribution'
@@ -282,14 +281,6 @@ SETS = {
             size='100,000 + 10,000 images, as 64×64×3',
             cite='Y. Le and X. Yang, Tiny ImageNet Visual Recognition Challenge, '
                  '2015')),
-    'imagenet64': _tree(
-        'imagenet', 64, 1000, (.4810, .4574, .4078), (.2633, .2560, .2708),
-        card=Card(
-            title='ImageNet', licence=IMAGENET, files=TREE,
-            obtain='has to come from you',
-            size='1,281,167 + 50,000 images, as 64×64×3',
-            cite='J. Deng et al., ImageNet: a Large-Scale Hierarchical Image '
-                 'Database, 2009')),
     'aircraft32': _tree(
         'aircraft', 32, 100, (.4804, .5116, .5349), (.2021, .1953, .2297),
         card=Card(
@@ -380,7 +371,7 @@ def load(
         raise UserError(f'no data set {data!r}; there are {", ".join(SETS)}')
     return SETS[data].load(split, labels)
 
-# %% ../../nbs/core/images.ipynb #0751cc9a
+# %% ../../nbs/core/images.ipynb #d7f23787
 def tensors(
     data: str,            # a data set
     split: str,           # train or test
@@ -403,7 +394,7 @@ def normalize(
     channel = lambda v: torch.tensor(v, device=x.device).view(1, -1, 1, 1)
     return (x/c.scale - channel(c.mean))/channel(c.std)
 
-# %% ../../nbs/core/images.ipynb #ba88c14b
+# %% ../../nbs/core/images.ipynb #6afd1330
 def crop_flip(
     x,                 # images (N, C, H, W), any dtype
     pad: int,          # zeros added on each side before cropping back

@@ -7,7 +7,7 @@ Docs: https://OWNER.github.io/papers_nb/krrst/matching.html.md"""
 # %% auto #0
 __all__ = ['Matching']
 
-# %% ../../nbs/krrst/28_matching.ipynb #7726fab4
+# %% ../../nbs/krrst/28_matching.ipynb #96b33bf9
 from collections.abc import Callable
 
 import torch
@@ -18,7 +18,7 @@ from ..errors import UserError
 from .data import Source
 from .krrst import DistilledSet, own_draws
 
-# %% ../../nbs/krrst/28_matching.ipynb #ecc84607
+# %% ../../nbs/krrst/28_matching.ipynb #d9a760e4
 class Matching:
     """Moves labelled images until each class has its real mean under fresh networks.
 
@@ -40,7 +40,8 @@ class Matching:
         if not own.unique().equal(classes):
             raise UserError(f'images of {len(own.unique())} classes to match '
                             f'{len(classes)}: at least one of each is expected')
-        self.x, self.y, self.about = start.x.clone().requires_grad_(), start.y, start.about
+        self.x = start.x.clone().requires_grad_()
+        self.y, self.about = start.y, start.about
         self.source, self.make, self.total, self.seed = source, make, steps, seed
         self.own = torch.searchsorted(classes, own)
         self.rows = [(labels == c).nonzero()[:, 0] for c in classes]

@@ -90,7 +90,7 @@ def _split(folder, side, names):
              for p in sorted((folder/name).glob('*')) if not p.name.startswith('.')]
     if not files: raise UserError(f'{folder} holds no pictures')
     x = np.stack([_picture(p, side) for p, _ in files])
-    return x, np.array([k for _, k in files], dtype=np.min_scalar_type(len(names) - 1))
+    return x, np.array([k for _, k in files], dtype=np.uint8)
 
 def _picture(file, side):
     "One picture as bytes (side, side, 3)."

@@ -48,12 +48,11 @@ from papers_nb.core.files import card_table, file_table
 #| exports
 def content(
     x: np.ndarray,  # images, first axis counts them
-    y: np.ndarray,  # label of each image, one byte or two
+    y: np.ndarray,  # label of each image, a byte
 )->tuple[np.ndarray, str]: # order that sorts them, checksum of the sorted set
     "Order and SHA-256 of a labelled set, whatever order it comes in. Source: ours."
     sha = lambda image: hashlib.sha256(np.ascontiguousarray(image).tobytes()).digest()
-    tag = lambda label: int(label).to_bytes(1 + (label > 255), 'big')
-    keys = [sha(image) + tag(label) for image, label in zip(x, y)]
+    keys = [sha(image) + bytes([label]) for image, label in zip(x, y)]
     order = np.array(sorted(range(len(keys)), key=keys.__getitem__), dtype=np.int64)
     return order, hashlib.sha256(b''.join(keys[i] for i in order)).hexdigest()
 
@@ -354,14 +353,6 @@ SETS = {
             size='100,000 + 10,000 images, as 64×64×3',
             cite='Y. Le and X. Yang, Tiny ImageNet Visual Recognition Challenge, '
                  '2015')),
-    'imagenet64': _tree(
-        'imagenet', 64, 1000, (.4810, .4574, .4078), (.2633, .2560, .2708),
-        card=Card(
-            title='ImageNet', licence=IMAGENET, files=TREE,
-            obtain='has to come from you',
-            size='1,281,167 + 50,000 images, as 64×64×3',
-            cite='J. Deng et al., ImageNet: a Large-Scale Hierarchical Image '
-                 'Database, 2009')),
     'aircraft32': _tree(
         'aircraft', 32, 100, (.4804, .5116, .5349), (.2021, .1953, .2297),
         card=Card(

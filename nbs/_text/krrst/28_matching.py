@@ -63,7 +63,8 @@ class Matching:
         if not own.unique().equal(classes):
             raise UserError(f'images of {len(own.unique())} classes to match '
                             f'{len(classes)}: at least one of each is expected')
-        self.x, self.y, self.about = start.x.clone().requires_grad_(), start.y, start.about
+        self.x = start.x.clone().requires_grad_()
+        self.y, self.about = start.y, start.about
         self.source, self.make, self.total, self.seed = source, make, steps, seed
         self.own = torch.searchsorted(classes, own)
         self.rows = [(labels == c).nonzero()[:, 0] for c in classes]
