@@ -99,10 +99,13 @@ def _work() -> None:
                 result = {"error": str(e)}
             except Exception as e:
                 result = {"error": " ".join(f"{type(e).__name__}: {e}".split())}
-        part = out.with_suffix(".part")
-        part.write_text(json.dumps(result), encoding="utf-8")
-        part.rename(out)
-        print(out, file=answers, flush=True)
+        print(answer(out, result), file=answers, flush=True)
+
+
+def answer(out: Path, result: dict) -> Path:
+    """Write an answer, so that nobody finds half of it."""
+    (part := out.with_suffix(".part")).write_text(json.dumps(result), encoding="utf-8")
+    return part.rename(out)
 
 
 def play(
@@ -121,8 +124,7 @@ def play(
                 done(Path(line.strip()))
         if process.returncode and (rest := [t for t in tasks if not Path(t["out"]).exists()]):
             died = {"error": f"its process ended with {process.returncode}"}
-            Path(rest[0]["out"]).write_text(json.dumps(died))
-            done(Path(rest[0]["out"]))
+            done(answer(Path(rest[0]["out"]), died))
 
 
 if __name__ == "__main__":

@@ -191,8 +191,8 @@ def main(names: list[str], everything: bool = False) -> int:
             """Play one side; a commit that is not at hand answers by an error."""
             place = root if root == ROOT else checkout(root, Path(folder))
             for task in tasks if place is None else []:
-                Path(task["out"]).write_text(json.dumps({"error": f"commit {root[:7]} is not at hand"}))
-                done(Path(task["out"]))
+                gone = {"error": f"commit {root[:7]} is not at hand"}
+                done(player.answer(Path(task["out"]), gone))
             if place:
                 player.play(place, tasks, done)
 

@@ -331,7 +331,7 @@ print(f'{settled:.4f} {(2/3)**.5:.4f}   J {J:.6f} {9/800:.6f}')
 #
 # $$\frac{g_n-g}{g}\approx-\frac3n\cdot\frac{1-p}p\;\theta(1-2\theta).$$ {#eq-share}
 #
-# With many masks, a weight that has learnt little, $\theta<\frac12$, gets too short a gradient; beyond $\theta=\frac12$, where $px^2>\rho$, too long a one. **The bias is not always shrinkage.** (With few masks it may be: with one, $p=\frac12$ and $\rho=1$, the share of the gradient that is left is $\frac18\bigl(\frac{x^2+2}{x^2+1}\bigr)^3$, below one for every $x\ne0$.) It is strong where little is kept: $(1-p)/p$ is 3 for masks that keep a quarter.
+# @eq-share is the first term of a series in $1/n$, and good where $n$ is so large that the next, of order $1/n^2$, no longer counts; what that constant is depends on $x$, $\rho$ and $p$, and the sums above say it for any of them. There, a weight that has learnt little, $\theta<\frac12$, gets too short a gradient; beyond $\theta=\frac12$, where $px^2>\rho$, too long a one. **The bias is not always shrinkage.** (With few masks it may be: with one, $p=\frac12$ and $\rho=1$, the share of the gradient that is left is $\frac18\bigl(\frac{x^2+2}{x^2+1}\bigr)^3$, below one for every $x\ne0$.) It is strong where little is kept: $(1-p)/p$ is 3 for masks that keep a quarter.
 
 # %%
 #| exports
@@ -445,7 +445,7 @@ Markdown(table([[str(n), *(f'{v:.5f}' for v in variances(n))] for n in (4, 16, 6
     ('n', 'fresh', 'first half shared', 'both halves', '3n draws at once')))
 
 # %% [markdown]
-# One step is noisier, then; noise averages out over steps, and a bias does not. (And $g_n$, $g_{2n}-g_n$, $g_{4n}-g_{2n}$ and so on sum to the true gradient. To a draw of the first add one of the differences, drawn at random and divided by its chance: no bias at all, the randomised multilevel method. With both halves shared the variance of a difference falls with $1/n^2$; if chances fall faster than the cost grows and slower than this, variance and mean cost stay finite.)
+# One step is noisier, then; noise averages out over steps, and a bias does not. (The bias can be removed altogether. The expected gradients $g_n$, $g_{2n}-g_n$, $g_{4n}-g_{2n}$ and so on sum to the true one. Draw one of the differences, the $k$-th with chance $q_k$; draw masks for it, divide what they give by $q_k$, and add a draw for $g_n$: on average that is the whole sum. This is the randomised multilevel method. The $k$-th difference costs $2^kn$ masks, so the mean cost is finite where $q_k$ falls faster than $2^{-k}$. With both halves shared its variance falls with $4^{-k}$, so the variance is finite where $q_k$ falls more slowly than $4^{-k}$. Between the two, as with $q_k\propto2^{-3k/2}$, both are.)
 
 # %% [markdown]
 # ## Statement 5: chance without bias, and a method without chance
@@ -822,7 +822,7 @@ slider('masks n', [1, 2, 4, 16, 64, 256], biased,
 # %%
 #| label: fig-losses
 #| fig-cap: "The loss of the mean training, J, and the mean loss of trainings, J̃, with 1 and 8 masks, less its least value. Dots: where each is least; cross: where the descent above has settled."
-#| fig-alt: "J is least at x = 1.15, the mean loss with one mask at 0.82, where the naive descent has settled; with eight masks the minimum is close to that of J."
+#| fig-alt: "J is least at x = 1.15, the mean loss with one mask at 0.82, where the naive descent has settled; with eight masks the minimum is close to that of J, a little above it."
 #| code-fold: true
 near_it = torch.linspace(.5, 1.8, 201, dtype=torch.float64)
 losses = {'J': lambda x: .5*(solution(.5, x) - .4)**2,

@@ -199,10 +199,10 @@ raises(trained_share, [], 5, 10), raises(trained_share, [1], 5, 0)
 # Before outer step $n$ a member has been picked $J$ times, binomial with $n$ tries. The age at use is $a_l(J)$ with $l$ even among the members. With the counter set back:
 #
 # 1. if start ages are drawn evenly from $0,\dots,Z$, then at *every* step each age is equally likely;
-# 2. whatever the start ages, with $L\ge2$ the law goes to the even one, though slowly for a large $Z$: each of its waves $m=1,\dots,Z$ shrinks by $\left[1-\frac{2(L-1)}{L^2}\bigl(1-\cos\frac{2\pi m}{Z+1}\bigr)\right]^{1/2}$ a step;
+# 2. whatever the start ages, with $L\ge2$ the law goes to the even one, though slowly for a large $Z$, after a number of steps in proportion to $LZ^2$: each of its waves $m=1,\dots,Z$ shrinks by $\left[1-\frac{2(L-1)}{L^2}\bigl(1-\cos\frac{2\pi m}{Z+1}\bigr)\right]^{1/2}$ a step;
 # 3. with start ages drawn from $1,\dots,Z-1$, as in the code ($Z\ge2$), the mean age lies between $\frac Z2-1$ and $\frac Z2+1$ at every step.
 #
-# *Why.* (1) A shift of an even law on a circle of $Z+1$ places is even. (2) A pick multiplies the wave $\omega^a$ with $\omega=e^{2\pi im/(Z+1)}$ by $\omega$ and no pick leaves it, so a step multiplies it on average by $(L-1+\omega)/L$, whose squared size is $1-2(L-1)(1-\cos\frac{2\pi m}{Z+1})/L^2$: below 1 for all $m\ne0$, largest at $m=1$. (3) The draw is the even one without the places 0 and $Z$. After a shift by $r$ these are $r$ and $r-1$ (or 0 and $Z$), so the mean is
+# *Why.* (1) A shift of an even law on a circle of $Z+1$ places is even. (2) A pick multiplies the wave $\omega^a$ with $\omega=e^{2\pi im/(Z+1)}$ by $\omega$ and no pick leaves it, so a step multiplies it on average by $(L-1+\omega)/L$, whose squared size is $1-2(L-1)(1-\cos\frac{2\pi m}{Z+1})/L^2$: below 1 for all $m\ne0$, largest at $m=1$. (3) The mean here is over start ages, with the number of picks $r$ held; a pool whose start ages were drawn once, as that in the table, may lie outside. The draw is the even one without the places 0 and $Z$. After a shift by $r$ these are $r$ and $r-1$ (or 0 and $Z$), so the mean is
 #
 # $$
 # \begin{aligned}
@@ -498,7 +498,7 @@ slider('Z', [30, 100, 300, 1000, 3000, 10_000], over_time,
     'to zero by about step 10 Z and stays there: only a very long life leaves many trained ones.', start=1000)
 
 # %% [markdown]
-# A released member of start age $t$ is used up after $Z-t+1$ picks, around step $L(Z-t+1)$: the oldest first, the youngest near $LZ$. [The distiller](21_krrst.ipynb) has both pools, and a third, never trained at all, to compare.
+# A released member of start age $t$ is used up after $Z-t+1$ picks, around step $L(Z-t+1)$: the oldest first, the youngest near $LZ$. So a life is *long* by comparison with $N/L$, the number of times that a run of $N$ steps picks a member: where $Z$ is far below it nearly all steps see untrained extractors, where $Z$ is far above it nearly none. [The distiller](21_krrst.ipynb) has both pools, and a third, never trained at all, to compare.
 #
 # ## What if
 #
@@ -508,7 +508,7 @@ slider('Z', [30, 100, 300, 1000, 3000, 10_000], over_time,
 #
 # <details><summary>Answer</summary>
 #
-# Ten times as many: each member serves as often as before, and there are ten times as many of them. A larger pool hides the mistake; a longer run shows it.
+# Ten times as many, as long as the run is long enough to use all of them up: 160,000 steps pick each of a hundred members some 1,600 times, and none serves more than a thousand. So each serves as often as before, and there are ten times as many of them. Once the run is shorter than about $LZ$ steps, further members add less. A larger pool hides the mistake; a longer run shows it.
 #
 # </details>
 
