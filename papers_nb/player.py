@@ -123,8 +123,7 @@ def play(
             for line in process.stdout:
                 done(Path(line.strip()))
         if process.returncode and (rest := [t for t in tasks if not Path(t["out"]).exists()]):
-            died = {"error": f"its process ended with {process.returncode}"}
-            done(answer(Path(rest[0]["out"]), died))
+            done(answer(Path(rest[0]["out"]), {"error": f"its process ended with {process.returncode}"}))
 
 
 if __name__ == "__main__":
