@@ -7,7 +7,7 @@ Docs: https://OWNER.github.io/papers_nb/krrst/distill.html.md"""
 # %% auto #0
 __all__ = ['fit', 'distill']
 
-# %% ../../nbs/krrst/31_distill.ipynb #001d3c50
+# %% ../../nbs/krrst/31_distill.ipynb #d7be8c7c
 import math
 
 from torch import nn
@@ -18,7 +18,7 @@ from .data import Source, Targets
 from .krrst import DistilledSet, Distiller, ModelPool, initial_set
 from .nets import extractor, feature_width
 
-# %% ../../nbs/krrst/31_distill.ipynb #0428de70
+# %% ../../nbs/krrst/31_distill.ipynb #d4fda2f8
 def fit(
     run,                  # a run or a Stepper
     distiller: Distiller, # moved in place, or a `Matching`

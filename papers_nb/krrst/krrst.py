@@ -7,7 +7,7 @@ Docs: https://OWNER.github.io/papers_nb/krrst/krrst.html.md"""
 # %% auto #0
 __all__ = ['DistilledSet', 'initial_set', 'own_draws', 'Member', 'ModelPool', 'Distiller']
 
-# %% ../../nbs/krrst/21_krrst.ipynb #2458d967
+# %% ../../nbs/krrst/21_krrst.ipynb #2eec09e6
 import json
 from collections.abc import Callable
 from contextlib import contextmanager
@@ -26,7 +26,7 @@ from .nets import Headed, feature_width
 from .optimum import best_targets
 from .ridge import dual, krr_loss, ridge_strength
 
-# %% ../../nbs/krrst/21_krrst.ipynb #67271740
+# %% ../../nbs/krrst/21_krrst.ipynb #484f0489
 @dataclass
 class DistilledSet:
     """Synthetic images and their targets; raises `UserError` for what does not fit.
@@ -91,7 +91,7 @@ def initial_set(
     about = {'mean': source.mean, 'std': source.std, 'scale': source.scale}
     return DistilledSet(x, features(model, x), about)
 
-# %% ../../nbs/krrst/21_krrst.ipynb #d2de7420
+# %% ../../nbs/krrst/21_krrst.ipynb #cb9fe2ee
 @contextmanager
 def own_draws(
     where: torch.device, # where networks are made
@@ -199,7 +199,7 @@ class ModelPool:
             member.steps = part['steps']
         self.counters, self.births = list(state['counters']), state['births']
 
-# %% ../../nbs/krrst/21_krrst.ipynb #6bb77342
+# %% ../../nbs/krrst/21_krrst.ipynb #52be0f18
 class Distiller:
     """Distils real images and a target model's features into a few pairs.
 
@@ -220,7 +220,9 @@ class Distiller:
         if self.y.shape[1] != pool.outputs:
             raise UserError(f'targets of width {self.y.shape[1]}, and a pool of '
                             f'networks with {pool.outputs} outputs')
-        if not 0 <= solve <= 1: raise UserError(f'solve={solve}: from 0 to 1')
+        if not 0 <= solve <= learn_targets:
+            raise UserError(f'solve={solve} and learn_targets={learn_targets}: from 0 '
+                            'to 1, and 0 where targets stand still')
         self.y.requires_grad_(learn_targets and not solve)
         self.solve = solve
         self.about, self.targets, self.pool = start.about, targets, pool

@@ -7,14 +7,14 @@ Docs: https://OWNER.github.io/papers_nb/krrst/ridge.html.md"""
 # %% auto #0
 __all__ = ['NOT_FINITE', 'dual', 'krr_gradients', 'ridge_strength', 'krr_loss']
 
-# %% ../../nbs/krrst/11_ridge.ipynb #c6a723f8
+# %% ../../nbs/krrst/11_ridge.ipynb #e08df076
 import torch
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
 from ..errors import UserError
 
-# %% ../../nbs/krrst/11_ridge.ipynb #2ffca227
+# %% ../../nbs/krrst/11_ridge.ipynb #8fbc5448
 def dual(
     phi_s: Tensor, # features of the synthetic images, (m, d)
     y_s: Tensor,   # their targets, (m, k)
@@ -43,7 +43,7 @@ def _indefinite(gram, lam):
                      f'definite in {gram.dtype} (condition number {condition:.0e}): '
                      'use float64 or a larger ridge')
 
-# %% ../../nbs/krrst/11_ridge.ipynb #4c87c362
+# %% ../../nbs/krrst/11_ridge.ipynb #83cda456
 def krr_gradients(
     phi_s: Tensor,    # features of the synthetic images, (m, d)
     phi_t: Tensor,    # features of real ones, (b, d)
@@ -62,11 +62,12 @@ def krr_gradients(
     both.diagonal().add_(2*moving*(alpha*beta).sum())
     return alpha @ residual.T @ phi_t - both @ phi_s, beta
 
-# %% ../../nbs/krrst/11_ridge.ipynb #bec11807
+# %% ../../nbs/krrst/11_ridge.ipynb #c73e827f
 class _KRR(torch.autograd.Function):
     "The mean squared error of ridge predictions; Gram matrices and solve in float64."
     @staticmethod
     def forward(ctx, phi_s, y_s, phi_t, y_t, lam, constant, moving):
+        "The loss, (), in the precision of the targets."
         wide = [t.double() for t in (phi_s, y_s, phi_t, y_t)]
         alpha, factor = dual(*wide[:2], lam, constant)
         cross = wide[2] @ wide[0].T + constant
@@ -78,6 +79,7 @@ class _KRR(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx, g):
+        "Gradients by synthetic features and targets; the rest are constants."
         found = krr_gradients(*ctx.saved_tensors, ctx.moving)
         c = 2*g.double()/ctx.saved_tensors[-1].numel()
         return *((c*t).to(kind) for t, kind in zip(found, ctx.kinds)), *[None]*5

@@ -100,14 +100,14 @@ def test_draws_by_name_leave_the_callers_alone():
         assert torch.rand(2).equal(once)
 
 
-def solver(solve, net=None):
+def solver(solve, **options):
     """A distiller of thirty images in six pairs, with untrained extractors."""
     source, _ = real()
     torch.manual_seed(1)
     model = nn.Sequential(nn.Flatten(), nn.Linear(16, 3)).requires_grad_(False)
     start = initial_set(source, model, 6)
     pool = ModelPool(MAKE, start.x, 3, 2, 0)
-    return Distiller(start, Targets(model, source), pool, 5, batch=24, solve=solve, ratio=1e-3)
+    return Distiller(start, Targets(model, source), pool, 5, batch=24, solve=solve, ratio=1e-3, **options)
 
 
 def test_solved_targets_have_no_slope_left_and_lower_the_loss():
@@ -131,8 +131,10 @@ def test_kept_targets_go_a_share_of_the_way():
     whole.step(0), tenth.step(0)
     torch.testing.assert_close(tenth.y, before + 0.1 * (whole.y - before), rtol=1e-4, atol=1e-5)
     assert whole.x.equal(tenth.x), "the images descend from the best targets, whatever is kept"
-    with pytest.raises(UserError, match="solve=1"):
+    with pytest.raises(UserError, match=r"solve=1\.5 and learn_targets=True"):
         solver(1.5)
+    with pytest.raises(UserError, match=r"solve=0\.1 and learn_targets=False"):
+        solver(0.1, learn_targets=False)
 
 
 def test_views_of_a_distilled_set_are_drawn_anew_every_epoch():

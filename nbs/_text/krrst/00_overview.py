@@ -206,4 +206,4 @@ Markdown(against(method + running, claims))
 # %% [markdown]
 # ## Missing
 #
-# The sizes of the paper: a thousand images from CIFAR-100, Tiny ImageNet or ImageNet, a ResNet-18 as target model, six target sets. All of it but ImageNet can be asked for by [parameters](31_distill.ipynb), and wants a GPU, which we had not. Of other methods KIP (a kernel of infinite width), DSA and MTT are not built; [DM](28_matching.ipynb) is. And the paper's tables, which we could not read.
+# The sizes of the paper: a thousand images from CIFAR-100, Tiny ImageNet or ImageNet, a ResNet-18 as target model, six target sets. All of it but ImageNet can be asked for by [parameters](31_distill.ipynb), and wants a GPU, which we had not. Of other methods KIP (a kernel of infinite width), DSA and MTT are not built; [DM](28_matching.ipynb) is, without DSA's distortions, for which shifts and mirrors stand where label baselines pre-train. And the paper's tables, which we could not read.

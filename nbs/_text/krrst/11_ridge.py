@@ -210,6 +210,7 @@ class _KRR(torch.autograd.Function):
     "The mean squared error of ridge predictions; Gram matrices and solve in float64."
     @staticmethod
     def forward(ctx, phi_s, y_s, phi_t, y_t, lam, constant, moving):
+        "The loss, (), in the precision of the targets."
         wide = [t.double() for t in (phi_s, y_s, phi_t, y_t)]
         alpha, factor = dual(*wide[:2], lam, constant)
         cross = wide[2] @ wide[0].T + constant
@@ -221,6 +222,7 @@ class _KRR(torch.autograd.Function):
     @staticmethod
     @once_differentiable
     def backward(ctx, g):
+        "Gradients by synthetic features and targets; the rest are constants."
         found = krr_gradients(*ctx.saved_tensors, ctx.moving)
         c = 2*g.double()/ctx.saved_tensors[-1].numel()
         return *((c*t).to(kind) for t, kind in zip(found, ctx.kinds)), *[None]*5

@@ -288,7 +288,9 @@ class Distiller:
         if self.y.shape[1] != pool.outputs:
             raise UserError(f'targets of width {self.y.shape[1]}, and a pool of '
                             f'networks with {pool.outputs} outputs')
-        if not 0 <= solve <= 1: raise UserError(f'solve={solve}: from 0 to 1')
+        if not 0 <= solve <= learn_targets:
+            raise UserError(f'solve={solve} and learn_targets={learn_targets}: from 0 '
+                            'to 1, and 0 where targets stand still')
         self.y.requires_grad_(learn_targets and not solve)
         self.solve = solve
         self.about, self.targets, self.pool = start.about, targets, pool

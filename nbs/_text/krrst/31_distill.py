@@ -128,16 +128,17 @@ start.x.shape, start.y.shape
 # %%
 lives = {'reset': lifetime, 'released': lifetime, 'random': 0}
 fresh_net = lambda: extractor(net, *real.x.shape[1:3])
-members = ModelPool(fresh_net, start.x, start.y.shape[1], extractors, lives[pool],
-                    pool != 'released', seed, inner_lr)
-wanted = named if targets == 'labels' else Targets(model, real, table and steps > 0)
 if by == 'means' and targets != 'labels':
     raise UserError(f"targets={targets!r}: 'labels' where by='means'")
-distiller = Distiller(start, wanted, members, steps, lr, batch, ridge, ridge_per_m,
-                      learn_targets, solve)
 if by == 'means':
     distiller = Matching(start, labels[rows], real, labels, fresh_net, steps, lr, batch,
                          seed=seed)
+else:
+    members = ModelPool(fresh_net, start.x, start.y.shape[1], extractors, lives[pool],
+                        pool != 'released', seed, inner_lr)
+    wanted = named if targets == 'labels' else Targets(model, real, table and steps > 0)
+    distiller = Distiller(start, wanted, members, steps, lr, batch, ridge, ridge_per_m,
+                          learn_targets, solve)
 Markdown(f'{distiller.total - steps:,} steps give the members their ages, '
          f'then {steps:,} outer ones.')
 
